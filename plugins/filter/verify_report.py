@@ -1,0 +1,88 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: verify_report
+short_description: Make the report of the verify playbook
+author: homecloud.k3s contributors (@homecloud-k3s)
+version_added: 0.1.0
+description:
+  - Joins what the API says of nodes and Services with the pages they answered.
+  - Names what is wrong.
+options:
+  _input:
+    description: The C(Node) objects of the API.
+    type: list
+    elements: dict
+    required: true
+  asked:
+    description: The web services that should be there, as O(homecloud.k3s.web_service#role:main:web_service_services).
+    type: list
+    elements: dict
+    required: true
+  services:
+    description: The C(Service) objects of the API.
+    type: list
+    elements: dict
+    required: true
+  pages:
+    description: The results of a loop of M(ansible.builtin.uri) over O(services).
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Make a report of nodes alone
+  ansible.builtin.debug:
+    msg: "{{ [] | homecloud.k3s.verify_report([], [], []) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The report.
+  type: dict
+  contains:
+    ok:
+      description: Whether nothing is wrong.
+      type: bool
+      sample: true
+    nodes:
+      description: The nodes, each with C(name), C(address), C(ready) and C(version).
+      type: list
+      elements: dict
+      sample: [{name: node1, address: 192.168.1.101, ready: true, version: v1.36.2+k3s1}]
+    web_services:
+      description:
+        - The web services, each with C(name), C(namespace), C(address), C(url), C(http_status) and C(first_line).
+        - C(http_status) is V(-1) for no answer.
+      type: list
+      elements: dict
+      sample:
+        - name: mysite
+          namespace: default
+          address: 192.168.1.200
+          url: http://192.168.1.200:80/
+          http_status: 200
+          first_line: hello
+    faults:
+      description: What is wrong, each with C(code), C(severity), C(message), C(evidence) and C(advice).
+      type: list
+      elements: dict
+      sample: []
+"""
+
+import typing as t
+
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._verify import make_report
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., t.Any]]:
+        return {"verify_report": make_report}
