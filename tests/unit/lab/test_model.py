@@ -1,0 +1,42 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from homelab.model import Lab
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab("home", "192.168.100", 3, tmp_path)
+
+
+def test_layout(lab: Lab) -> None:
+    assert {host.name: host.address for host in lab.hosts} == {
+        "router": "192.168.100.1",
+        "mirror": "192.168.100.3",
+        "client": "192.168.100.50",
+        "server1": "192.168.100.101",
+        "agent1": "192.168.100.102",
+        "agent2": "192.168.100.103",
+    }
+    assert [node.role for node in lab.nodes] == ["server", "agent", "agent"]
+    assert lab.controller == "192.168.100.2"
+    assert lab.pool == "192.168.100.200-192.168.100.225"
+
+
+def test_two_labs_share_no_container(lab: Lab) -> None:
+    other = Lab("other", "192.168.101", 3, lab.state)
+    assert not {host.container for host in lab.hosts} & {host.container for host in other.hosts}
+
+
+def test_a_saved_lab_is_found_again(lab: Lab) -> None:
+    lab.save()
+    assert Lab.load(lab.state) == lab
+
+
+def test_no_lab_where_none_was_saved(tmp_path: Path) -> None:
+    assert Lab.load(tmp_path) is None
