@@ -1,0 +1,27 @@
+#!/bin/sh
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# All that CI runs, the quick checks first.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
+export MOLECULE_GLOB="molecule/*/molecule.yml"
+
+step() {
+    echo
+    echo "=== $1 ($(date +%H:%M:%S))"
+}
+
+step "checks of the sources"
+nox
+
+step "build of the lab"
+tests/lab/lab.py build
+
+step "from bare nodes to a page"
+MOLECULE_COMMAND_BORDERS=false molecule test
+
+step "the host is as before"
+pytest tests/lab/test_host_untouched.py
