@@ -101,7 +101,7 @@ def down(name: str, paths: Paths) -> None:
         nodes.remove_all(name)
         network.remove(name)
         shutil.rmtree(state, ignore_errors=True)
-        left = host.restore() if not nodes.containers() else []
+        left = [] if network.switches() else host.restore()
     if left:
         raise LabError("The host is not as it was before the lab:\n  " + "\n  ".join(left))
 

@@ -56,7 +56,7 @@ def lab(*arguments: str) -> None:
 
 
 def test_host_is_as_before() -> None:
-    assert not Path("/run/homecloud-lab").exists(), "a lab is up: `lab.py down` first"
+    assert not Path("/run/homecloud-lab/host.json").exists(), "a lab is up: `lab.py down` first"
     before = footprint()
     lab("up", "--name", "footprint", "--nodes", "1")
     try:

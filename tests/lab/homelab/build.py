@@ -138,7 +138,8 @@ def node_image(workshop: Workshop) -> str:
     root = node_root(workshop)
     power_on = LAB_SOURCE / "node" / "power-on"
     name = f"{NODE_IMAGE}:{digest(root_inputs(), power_on)}"
-    if name in run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"]).split():
+    present = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
+    if name in present:
         return name
     with step("importing the nodes' image"):
         shutil.copy(power_on, root / "usr/local/sbin/power-on")
@@ -147,6 +148,9 @@ def node_image(workshop: Workshop) -> str:
         run(["tar", "-C", root, *(f"--exclude={pattern}" for pattern in without), "-cf", archive, "."])
         run(["podman", "import", "--quiet", archive, name])
         archive.unlink()
+    for outdated in present:
+        if outdated.startswith(f"{NODE_IMAGE}:"):
+            run(["podman", "rmi", outdated], check=False)  # a lab that still uses it keeps it
     return name
 
 

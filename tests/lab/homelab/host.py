@@ -135,7 +135,7 @@ def restore() -> list[str]:
             run(["modprobe", "--remove", module], check=False)
     for device in set(before.swaps) - set(_swaps()):
         run(["swapon", device], check=False)
-    shutil.rmtree(RUN)
+    BEFORE.unlink()
     return before.differences(HostState.read())
 
 

@@ -59,7 +59,7 @@ def switch(lab_name: str) -> str:
 def create(lab: Lab) -> None:
     """The switch and the cable between it and this machine, unless they are there."""
     board = switch(lab.name)
-    if not _exists(board):
+    if board not in switches():
         run(["ip", "netns", "add", board])
         run(["ip", "-n", board, "link", "add", BRIDGE, "type", "bridge"])
         run(["ip", "-n", board, "link", "set", BRIDGE, "up"])
@@ -80,9 +80,11 @@ def remove(lab_name: str) -> None:
     link = controller_link(lab_name)
     if Path("/sys/class/net", link).exists():
         run(["ip", "link", "delete", link])
-    if _exists(switch(lab_name)):
+    if switch(lab_name) in switches():
         run(["ip", "netns", "delete", switch(lab_name)])
 
 
-def _exists(namespace: str) -> bool:
-    return any(entry["name"] == namespace for entry in json.loads(run(["ip", "-j", "netns"]) or "[]"))
+def switches() -> set[str]:
+    """Those of all labs that are up."""
+    names = {namespace["name"] for namespace in json.loads(run(["ip", "-j", "netns"]) or "[]")}
+    return {name for name in names if name.startswith(switch(""))}

@@ -92,10 +92,9 @@ class Podman:
         return run(["podman", *words], stdin=stdin, env=self.environment())
 
 
-def containers(lab_name: str | None = None) -> dict[str, str]:
-    """The containers of one lab, or of all, and the state of each."""
-    label = f"{LABEL}={lab_name}" if lab_name else LABEL
-    listed = json.loads(run(["podman", "ps", "--all", "--filter", f"label={label}", "--format", "json"]))
+def containers(lab_name: str) -> dict[str, str]:
+    """The containers of a lab and the state of each."""
+    listed = json.loads(run(["podman", "ps", "--all", "--filter", f"label={LABEL}={lab_name}", "--format", "json"]))
     return {container["Names"][0]: container["State"] for container in listed}
 
 

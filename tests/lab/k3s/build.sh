@@ -34,11 +34,12 @@ cd "$OLDPWD"
 commit=$(cat ./*.go go.mod manifests/*.yaml | sha256sum | cut -c 1-8)
 kubernetes=${version%%+*}
 minor=${kubernetes#v1.}
-component=k8s.io/component-base/version
+component=k8s.io/component-base/version client=k8s.io/client-go/pkg/version
 CGO_ENABLED=0 go build -o "$work/k3s" -ldflags "-s -w
     -X main.version=$version -X main.commit=$commit
     -X $component.gitVersion=$version -X $component.gitMajor=1 -X $component.gitMinor=${minor%%.*}
-    -X $component.gitCommit=$commit -X $component.gitTreeState=clean" .
+    -X $component.gitCommit=$commit -X $component.gitTreeState=clean
+    -X $client.gitVersion=$version -X $client.gitCommit=$commit" .
 cat "$work/k3s" "$work/bundle.zip" > "$work/bundled"
 install -m 0755 "$work/bundled" "$output.new"
 mv "$output.new" "$output" # a running k3s keeps its file
