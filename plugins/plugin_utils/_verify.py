@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 KubernetesObject = Mapping[str, t.Any]
 
@@ -158,16 +159,17 @@ def report_lines(report: Mapping[str, t.Any]) -> list[str]:
     """The report as lines of text."""
     nodes = [["NODE", "ADDRESS", "READY", "VERSION"]]
     nodes += [[n["name"], n["address"], "yes" if n["ready"] else "NO", n["version"]] for n in report["nodes"]]
-    services = [["WEB SERVICE", "ADDRESS", "URL", "HTTP STATUS", "FIRST LINE"]]
+    services = [["WEB SERVICE", "ADDRESS", "URL", "HTTP STATUS"]]
     services += [
         [
             f"{s['namespace']}/{s['name']}",
             s["address"] or "none",
             s["url"] or "none",
             "none" if s["http_status"] == -1 else str(s["http_status"]),
-            s["first_line"],
         ]
         for s in report["web_services"]
     ]
+    pages = [f"{s['url']}: {s['first_line']}" for s in report["web_services"] if s["first_line"]]
     faults = [f"{f['severity']} {f['code']}: {f['message']} ({f['evidence']}) {f['advice']}" for f in report["faults"]]
-    return [*_table(nodes), "", *_table(services), *([""] if faults else []), *faults]
+    blocks = [_table(nodes), _table(services), pages, faults]
+    return list(chain.from_iterable(["", *block] for block in blocks if block))[1:]

@@ -58,8 +58,8 @@ def lab(*arguments: str) -> None:
 def test_host_is_as_before() -> None:
     assert not Path("/run/homecloud-lab/host.json").exists(), "a lab is up: `lab.py down` first"
     before = footprint()
-    lab("up", "--name", "footprint", "--nodes", "1")
     try:
+        lab("up", "--name", "footprint", "--nodes", "1")
         settings = [f"{name}={value}" for name, value in CHANGES.items()]
         lab("shell", "--name", "footprint", "server1", "--", "sysctl", "--write", *settings)
         lab("shell", "--name", "footprint", "server1", "--", "swapoff", "--all")

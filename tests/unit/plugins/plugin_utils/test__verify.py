@@ -94,7 +94,8 @@ def test_the_text_shows_each_node_service_and_fault() -> None:
     mysite = service("mysite", "192.168.1.200")
     lines = report_lines(make_report([node(ready="False")], [], [mysite, service("lost")], [page(mysite)]))
     assert lines[1].split() == ["node1", "192.168.1.101", "NO", "v1.36.2+k3s1"]
-    assert lines[4].split() == ["default/mysite", "192.168.1.200", "http://192.168.1.200:80/", "200", "hello"]
+    assert lines[4].split() == ["default/mysite", "192.168.1.200", "http://192.168.1.200:80/", "200"]
     assert lines[5].split() == ["default/lost", "none", "none", "none"]
-    assert lines[7].startswith("error node_not_ready: ")
-    assert lines[8].startswith("error no_address: ")
+    assert lines[7] == "http://192.168.1.200:80/: hello"
+    assert lines[9].startswith("error node_not_ready: ")
+    assert lines[10].startswith("error no_address: ")
