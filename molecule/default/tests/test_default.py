@@ -123,7 +123,9 @@ def test_the_address_comes_from_the_pool(mysite: str, lab: Lab) -> None:
 
 def test_pods_on_both_agents_answer_a_client_on_the_lan(mysite: str, lab: Lab) -> None:
     node_of = pods_of_mysite()
-    pages = [lab.on("client", "curl", "--fail", "--silent", "--max-time", "5", f"http://{mysite}/") for request in range(20)]
+    pages = [
+        lab.on("client", "curl", "--fail", "--silent", "--max-time", "5", f"http://{mysite}/") for request in range(20)
+    ]
     answered = [page.split()[-1] for page in pages]
     assert set(answered) <= set(node_of)
     assert {"agent1", "agent2"} <= {node_of[pod] for pod in answered}
