@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
+import sys
 import typing as t
 import urllib.request
 from pathlib import Path
@@ -25,8 +27,9 @@ if t.TYPE_CHECKING:
 
 testinfra_hosts = ["ansible://k3s_cluster"]
 
-LAB = Path(__file__).parents[3] / "tests/lab/lab.py"
-K3S_DEFAULTS = Path(__file__).parents[3] / "roles/k3s/defaults/main.yml"
+COLLECTION = Path(__file__).parents[3]
+LAB = COLLECTION / "tests/lab/lab.py"
+K3S_DEFAULTS = COLLECTION / "roles/k3s/defaults/main.yml"
 
 
 class Lab:
@@ -160,3 +163,31 @@ def test_secrets_are_for_root_alone(host: Host) -> None:
 
 def test_the_kubeconfig_on_the_controller_is_for_its_owner_alone(lab: Lab) -> None:
     assert Path(lab.facts["paths"]["kubeconfig"]).stat().st_mode & 0o777 == 0o600
+
+
+def verify_as_a_user(lab: Lab, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run verify.yml as a user whose kubeconfig is in its usual place."""
+    playbook = Path(sys.executable).with_name("ansible-playbook")
+    line = [str(playbook), "playbooks/verify.yml", f"--inventory={lab.facts['paths']['inventory']}"]
+    line += ["--extra-vars=kubeconfig_path=~/.kube/config", f"--extra-vars=verify_report_path={home}/report.json"]
+    environment = {**os.environ, "HOME": str(home)}
+    return subprocess.run(line, cwd=COLLECTION, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_verify_reports_the_page(mysite: str, lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / ".kube").mkdir()
+    shutil.copy(lab.facts["paths"]["kubeconfig"], tmp_path / ".kube/config")
+    done = verify_as_a_user(lab, tmp_path)
+    assert done.returncode == 0, done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["ok"]
+    assert {node["name"] for node in report["nodes"]} == {"server1", "agent1", "agent2"}
+    (page,) = report["web_services"]
+    assert (page["address"], page["http_status"]) == (mysite, 200)
+    assert page["first_line"].split()[-1] in pods_of_mysite()
+
+
+def test_verify_fails_without_a_cluster(lab: Lab, tmp_path: Path) -> None:
+    done = verify_as_a_user(lab, tmp_path)
+    assert done.returncode != 0
+    assert f'~/.kube/config has no context "homecloud-{lab.name}"' in done.stdout + done.stderr
