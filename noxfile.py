@@ -94,6 +94,18 @@ add_ansible_test_session(core="2.19.14", python="3.11", pip="24.2")
 add_ansible_test_session(core="2.21.5", python="3.13", pip="25.2")
 
 
+@nox.session(name="node-units", python=interpreter("3.9"))
+def node_units(session: nox.Session) -> None:
+    """Run the unit tests of what runs on nodes on the oldest Python of a node."""
+    session.install("hypothesis==6.141.1", "pytest==8.4.2", "PyYAML==6.0.3")  # the last for this Python
+    # Only what modules import from it is used, and that runs on it; the rest of ansible-core needs a newer Python.
+    session.install("--no-deps", "--ignore-requires-python", "ansible-core==2.19.14")
+    units = Path("tests/unit/plugins")
+    tests = [units / "modules/test_k3s_info.py", units / "module_utils/test__x509.py"]
+    tests += sorted(units.glob("module_utils/test__reading*.py"))
+    session.run("python", "-m", "pytest", *map(str, tests), env={"PYTHONPATH": ".collections"})
+
+
 @nox.session
 def changelog(session: nox.Session) -> None:
     """Check the changelog fragments."""
