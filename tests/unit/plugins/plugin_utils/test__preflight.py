@@ -1,0 +1,470 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Preflight's checks, each by inputs that it refuses and by their neighbours that it does not.
+
+An input is the sound home below with some things changed, named by their path in it.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import typing as t
+
+import pytest
+import yaml
+from ansible_collections.homecloud.k3s.plugins.modules.k3s_info import RETURN
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import KINDS
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import CODES, ERRORS, fault_lines
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_inventory import preflight_faults
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+
+VERSION = "v1.36.2+k3s1"
+NOW = 1_790_000_000.0
+GONE = object()
+Changes = dict[str, t.Any]
+
+
+def reading(number: int) -> dict[str, t.Any]:
+    """A node as bare Raspberry Pi OS is when the role node has been there."""
+    return {
+        "hostname": f"node{number}",
+        "machine_id": f"{number:032x}",
+        "python": "3.11.2",
+        "architecture": "aarch64",
+        "os": {"id": "debian", "id_like": [], "version_id": "12", "pretty_name": "Debian GNU/Linux 12 (bookworm)"},
+        "memory": {"total_mib": 3796, "available_mib": 3500},
+        "disk": {"path": "/var/lib", "total_mib": 29000, "free_mib": 20000},
+        "boot": {"file": "/boot/firmware/cmdline.txt", "words": [], "kernel_words": ["cgroup_disable=memory"]},
+        "cgroup": {"version": 2, "memory": True, "evidence": "/sys/fs/cgroup/cgroup.controllers: cpu memory"},
+        "time": {"epoch": NOW, "synchronized": True, "service": "systemd-timesyncd"},
+        "ports": [{"protocol": "tcp", "address": "0.0.0.0", "port": 22, "process": "sshd"}],
+        "firewall": [],
+        "interfaces": [
+            {"name": "lo", "kind": "loopback", "addresses": ["127.0.0.1/8", "::1/128"]},
+            {"name": "eth0", "kind": "ethernet", "addresses": [f"192.168.1.10{number}/24", f"fe80::{number}/64"]},
+            {"name": "kube-ipvs0", "kind": "other", "addresses": ["192.168.1.200/32"]},
+        ],
+        "default_route": {"interface": "eth0", "gateway": "192.168.1.1", "address": f"192.168.1.10{number}"},
+        "resolves": {"192.168.1.101": ["192.168.1.101"]},
+        "k3s": {
+            "installed": False,
+            "version": "",
+            "kind": "",
+            "data_dir": "/var/lib/rancher/k3s",
+            "config": {},
+            "dropins": [],
+            "problems": [],
+            "token": {"present": False, "sha256": ""},
+            "ca_sha256": "",
+        },
+    }
+
+
+SOUND: t.Final[Changes] = {
+    "readings": {f"node{number}": reading(number) for number in (1, 2, 3)},
+    "hostvars": {
+        **{f"node{number}": {"ansible_host": f"192.168.1.10{number}"} for number in (1, 2, 3)},
+        "localhost": {"metallb_pools": [{"name": "home", "addresses": ["192.168.1.200-192.168.1.225"]}]},
+    },
+    "groups": {"k3s_cluster": ["node1", "node2", "node3"], "server": ["node1"], "agent": ["node2", "node3"]},
+    "defaults": {"k3s_version": VERSION, "k3s_config": {}, "k3s_token": "", "metallb_pools": []},
+    "started": NOW - 3,
+    "finished": NOW + 3,
+    "accept": [],
+}
+
+
+def changed(*changes: Changes) -> Changes:
+    home = copy.deepcopy(SOUND)
+    for path, value in (item for change in changes for item in change.items()):
+        *parents, last = path.split(" ")
+        place = home
+        for parent in parents:
+            place = place[parent]
+        if value is GONE:
+            del place[last]
+        else:
+            place[last] = value
+    return home
+
+
+def faults(*changes: Changes) -> list[dict[str, t.Any]]:
+    return preflight_faults(**changed(*changes))
+
+
+def every_host(setting: str, value: object) -> Changes:
+    return {f"hostvars {host} {setting}": value for host in SOUND["hostvars"]}
+
+
+def config(**keys: object) -> Changes:
+    return every_host("k3s_config", {key.replace("_", "-"): value for key, value in keys.items()})
+
+
+def pools(*addresses: str) -> Changes:
+    named = [{"name": f"pool{number}", "addresses": [text]} for number, text in enumerate(addresses)]
+    return {"hostvars localhost metallb_pools": named}
+
+
+def running(**server: object) -> Changes:
+    """A cluster that runs."""
+    there: Changes = {"version": VERSION, "installed": True, "ca_sha256": "c1" * 32, "config": {"node-name": "node1"}}
+    return {
+        f"readings {host} k3s": {**SOUND["readings"][host]["k3s"], **there, "kind": kind, **server}
+        for host, kind in (("node1", "server"), ("node2", "agent"), ("node3", "agent"))
+    }
+
+
+def node2(path: str, value: object) -> Changes:
+    return {f"readings node2 {path}": value}
+
+
+def socket(protocol: str, port: int, process: str) -> list[dict[str, t.Any]]:
+    return [{"protocol": protocol, "address": "0.0.0.0", "port": port, "process": process}]
+
+
+def firewall(kind: str, *opens: tuple[str, int, int, str]) -> list[dict[str, t.Any]]:
+    openings = [{"protocol": p, "ports": [first, last], "source": source} for p, first, last, source in opens]
+    return [{"kind": kind, "evidence": "its default is to refuse", "opens": openings}]
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+K3S2 = "readings node2 k3s "
+SECURE_TOKEN = f"K10{'a' * 64}::server:secret"
+ALL_OPEN = ("any", 0, 65535, "any")
+WIFI = [{"name": "wlan0", "kind": "wifi", "addresses": ["192.168.1.102/24"]}]
+BY_WIFI = {"interface": "wlan0", "gateway": "192.168.1.1", "address": "192.168.1.102"}
+ELSEWHERE = [{"name": "eth0", "kind": "ethernet", "addresses": ["192.168.2.102/24"]}]
+V1 = {"version": 1, "memory": True, "evidence": "/proc/mounts: cgroup memory"}
+NO_MEMORY = {"version": 2, "memory": False, "evidence": "/sys/fs/cgroup/cgroup.controllers: cpu"}
+V1_ALLOWED = {"kubelet_arg": ["fail-cgroupv1=false"]}
+
+WRONG: t.Final[list[tuple[str, Changes]]] = [
+    ("wrong_groups", {"groups agent": ["node1", "node2", "node3"]}),
+    ("wrong_groups", {"groups k3s_cluster": ["node1", "node2"]}),
+    ("wrong_groups", {"groups agent": ["node2"]}),
+    ("server_count", {"groups server": [], "groups agent": ["node1", "node2", "node3"]}),
+    ("server_count", {"groups server": ["node1", "node2"], "groups agent": ["node3"]}),
+    ("misplaced_setting", {"hostvars node1 kubeconfig_path": "~/.kube/home"}),
+    ("invalid_version", every_host("k3s_version", "1.36")),
+    ("invalid_version", every_host("k3s_version", 1.36)),
+    ("invalid_version", every_host("k3s_version", "latest")),
+    ("invalid_version", every_host("k3s_version", "v1.36.2+k3s1 ")),
+    ("agent_newer_than_server", {"hostvars node2 k3s_version": "v1.36.2+k3s2"}),
+    ("invalid_config", every_host("k3s_config", "disable: traefik")),
+    ("invalid_config", every_host("k3s_config", None)),
+    ("invalid_config", config(kubelet_arg={"max-pods": 50})),
+    ("invalid_config", config(kubelet_arg=[["max-pods=50"]])),
+    ("invalid_config", config(cluster_domain=None)),
+    ("unknown_config_key", every_host("k3s_config", {"node_label": ["a=b"]})),
+    ("unknown_config_key", every_host("k3s_config", {"diasble+": ["traefik"]})),
+    ("unknown_config_key", every_host("k3s_config", {1: "a"})),
+    ("reserved_config_key", config(token="secret")),
+    ("reserved_config_key", every_host("k3s_config", {"server+": "https://192.168.1.9:6443"})),
+    ("reserved_config_key", config(cluster_reset=True)),
+    ("reserved_config_key", config(https_listen_port=443)),
+    ("reserved_config_key", config(disable_agent=True)),
+    ("invalid_network", config(cluster_cidr="10.42.0.0/33")),
+    ("invalid_network", config(service_cidr=["10.43.0.0/16", "home"])),
+    ("invalid_token", every_host("k3s_token", 1234)),
+    ("invalid_token", every_host("k3s_token", "two words")),
+    ("invalid_token", every_host("k3s_token", "a:b")),
+    ("invalid_token", every_host("k3s_token", SECURE_TOKEN + ":x")),
+    (
+        "invalid_api_endpoint",
+        {**every_host("k3s_api_endpoint", "https://node1"), **node2("resolves", {"https://node1": []})},
+    ),
+    ("invalid_api_endpoint", every_host("k3s_api_endpoint", "192.168.1.101:6443")),
+    ("invalid_api_endpoint", every_host("k3s_api_endpoint", "")),
+    ("invalid_api_endpoint", every_host("k3s_api_endpoint", "192.168.1.999")),
+    ("invalid_node_name", {"hostvars node2 k3s_config": {"node-name": "Node_2"}}),
+    ("invalid_node_name", {"hostvars node2 k3s_config": {"node-name": "n" * 254}}),
+    ("duplicate_node_name", config(node_name="node")),
+    ("unsupported_os", node2("os id", "fedora")),
+    ("unsupported_os", node2("os version_id", "10")),
+    ("unsupported_os", node2("os", {"id": "ubuntu", "id_like": ["debian"], "version_id": "20.04", "pretty_name": ""})),
+    ("unsupported_architecture", node2("architecture", "armv6l")),
+    ("python_too_old", node2("python", "3.8.10")),
+    ("no_memory_cgroup", {**node2("cgroup", NO_MEMORY), **node2("boot file", None)}),
+    ("no_memory_cgroup", {**node2("cgroup", NO_MEMORY), **node2("boot kernel_words", ["cgroup_enable=memory"])}),
+    ("cgroup_v1", node2("cgroup", V1)),
+    ("cgroup_v1", {**node2("cgroup", V1), **every_host("k3s_version", "v1.35.0+k3s1")}),
+    ("cgroup_v1", {**node2("cgroup", V1), **config(kubelet_arg="max-pods=50")}),
+    ("disk_full", node2("disk free_mib", 2047)),
+    ("port_taken", {"readings node1 ports": socket("tcp", 6443, "haproxy")}),
+    ("port_taken", node2("ports", socket("tcp", 10250, "kubelet"))),
+    ("port_taken", node2("ports", socket("udp", 7946, "dockerd"))),
+    ("port_taken", {"readings node1 ports": socket("tcp", 2379, "etcd"), **config(cluster_init=True)}),
+    ("config_unreadable", {K3S2 + "problems": ["/etc/rancher/k3s/config.yaml, line 3: not KEY: VALUE"]}),
+    ("duplicate_machine_id", node2("machine_id", f"{1:032x}")),
+    ("clock_wrong", node2("time epoch", NOW + 64)),
+    ("clock_wrong", node2("time epoch", NOW - 3600)),
+    ("clock_wrong", node2("time", {"epoch": 0.0, "synchronized": False, "service": ""})),
+    ("another_kind", {**running(), K3S2 + "kind": "server"}),
+    ("another_kind", {**running(), "readings node1 k3s kind": "agent"}),
+    ("another_cluster", {**running(), K3S2 + "ca_sha256": "c2" * 32}),
+    ("another_cluster", {K3S2 + "ca_sha256": "c2" * 32}),
+    ("downgrade", running(version="v1.36.3+k3s1")),
+    ("downgrade", {**running(), **every_host("k3s_version", "v1.36.2-rc1+k3s1")}),
+    ("upgrade", running(version="v1.36.2-rc2+k3s1")),
+    ("upgrade", {**running(), K3S2 + "version": "v1.9.9+k3s1"}),
+    ("another_token", {**running(token={"present": True, "sha256": sha256("old")}), **every_host("k3s_token", "new")}),
+    ("network_changed", {**running(), **config(cluster_cidr="10.52.0.0/16")}),
+    ("network_changed", running(config={"service-cidr": ["10.53.0.0/16"]})),
+    ("network_changed", {**running(), **config(flannel_backend="host-gw")}),
+    ("data_dir_moved", {**running(), **config(data_dir="/data/k3s")}),
+    ("data_dir_moved", running(config={"data-dir": "/data/k3s"})),
+    ("no_default_route", node2("default_route", None)),
+    ("another_lan", node2("interfaces", ELSEWHERE)),
+    ("unresolved_endpoint", node2("resolves", {"node1.local": []})),
+    ("unresolved_endpoint", node2("resolves", {"node1": ["127.0.1.1"]})),
+    ("firewall_blocks", node2("firewall", firewall("ufw"))),
+    ("firewall_blocks", node2("firewall", firewall("firewalld", ("tcp", 0, 65535, "any")))),
+    ("firewall_blocks", node2("firewall", firewall("ufw", ("any", 0, 65535, "192.168.1.101"), ("any", 0, 65535, "x")))),
+    ("networks_overlap", config(service_cidr="10.42.128.0/17")),
+    ("networks_overlap", config(cluster_cidr="192.168.0.0/16")),
+    ("networks_overlap", {**pools("10.43.0.200-10.43.0.210"), "accept": ["pool_outside_lan"]}),
+    ("invalid_pool", {"hostvars localhost metallb_pools": "192.168.1.200-192.168.1.225"}),
+    ("invalid_pool", {"hostvars localhost metallb_pools": [{"name": "home"}]}),
+    ("invalid_pool", {"hostvars localhost metallb_pools": [{"name": "home", "addresses": "192.168.1.200/32"}]}),
+    ("invalid_pool", {"hostvars localhost metallb_pools": [{"name": "a", "addresses": []}] * 2}),
+    ("invalid_pool", {"hostvars localhost metallb_pools": [{"name": "Home", "addresses": []}]}),
+    ("invalid_pool", pools("192.168.1.225-192.168.1.200")),
+    ("invalid_pool", pools("192.168.1.200-fe80::1")),
+    ("invalid_pool", pools("192.168.1.200")),
+    ("invalid_pool", pools("192.168.1.200-225")),
+    ("pool_outside_lan", pools("192.168.2.200-192.168.2.225")),
+    ("pool_outside_lan", pools("fd00::200-fd00::225")),
+    ("pool_holds_lan_address", pools("192.168.1.240/28")),
+    ("pool_holds_host", pools("192.168.1.103-192.168.1.110")),
+    ("pool_holds_host", pools("192.168.1.1-192.168.1.9")),
+    ("pool_holds_host", {"readings node2 resolves": {"k3s": ["192.168.1.210"]}}),
+    ("pools_overlap", pools("192.168.1.200-192.168.1.210", "192.168.1.208/29")),
+]
+
+DUBIOUS: t.Final[list[tuple[str, Changes]]] = [
+    ("unreachable", {"readings node3": GONE}),
+    ("servicelb_enabled", config(disable=["traefik"])),
+    ("little_disk", node2("disk free_mib", 4095)),
+    ("little_memory", node2("memory total_mib", 400)),
+    ("little_memory", {"readings node1 memory total_mib": 1000}),
+    ("wifi", {**node2("interfaces", WIFI), **node2("default_route", BY_WIFI)}),
+    ("duplicate_hostname", node2("hostname", "node1")),
+    ("clock_adrift", node2("time", {"epoch": NOW + 10, "synchronized": False, "service": ""})),
+    ("dropin_overrides", {**running(dropins=["x.yaml"], config={"debug": "true"}), **config(debug=False)}),
+    ("dropin_overrides", {**running(dropins=["x.yaml"], config={"disable": ["traefik"]})}),
+    ("firewall_unclear", node2("firewall", firewall("nftables"))),
+    ("no_pool", {"hostvars localhost metallb_pools": GONE}),
+]
+
+FINE: t.Final[list[Changes]] = [
+    {},
+    running(),
+    {"groups agent": [], "groups k3s_cluster": ["node1"]},
+    every_host("kubeconfig_path", "~/.kube/home"),
+    every_host("k3s_version", "v1.34.1-rc2+k3s10"),
+    {"hostvars node2 k3s_version": "v1.36.1+k3s1"},
+    every_host("k3s_config", {"node-label+": ["a=b"], "debug": True, "v": 2, "disable+": "traefik", "tls-san": ""}),
+    config(disable="traefik,servicelb"),
+    config(cluster_cidr="10.52.0.0/16,fd52::/56", service_cidr=["10.53.0.0/16", "fd53::/112"]),
+    every_host("k3s_token", "correct-horse-battery-staple"),
+    every_host("k3s_token", SECURE_TOKEN),
+    every_host("k3s_api_endpoint", "192.168.1.101"),
+    every_host("k3s_api_endpoint", "fd00::101"),
+    every_host("k3s_api_endpoint", "K3s.example.org"),
+    {"hostvars node2 k3s_config": {"node-name": "a-2.example"}},
+    node2("os", {"id": "raspbian", "id_like": ["debian"], "version_id": "11", "pretty_name": ""}),
+    node2("os", {"id": "ubuntu", "id_like": ["debian"], "version_id": "22.04", "pretty_name": ""}),
+    node2("os", {"id": "linuxmint", "id_like": ["ubuntu", "debian"], "version_id": "1", "pretty_name": ""}),
+    node2("os version_id", ""),
+    node2("architecture", "armv7l"),
+    node2("python", "3.9.2"),
+    node2("cgroup", NO_MEMORY),
+    {**node2("cgroup", V1), **every_host("k3s_version", "v1.34.9+k3s1")},
+    {**node2("cgroup", V1), **config(**V1_ALLOWED)},
+    {**node2("disk free_mib", 1), K3S2 + "installed": True},
+    node2("memory total_mib", 450),
+    node2("memory total_mib", 0),
+    {"readings node1 memory total_mib": 1800},
+    node2("ports", socket("tcp", 6443, "haproxy")),
+    node2("ports", socket("tcp", 10250, "k3s-agent")),
+    node2("ports", socket("udp", 7946, "speaker")),
+    node2("ports", socket("udp", 8472, "")),
+    {"readings node1 ports": socket("tcp", 2379, "etcd")},
+    {**node2("machine_id", ""), "readings node3 machine_id": ""},
+    node2("time epoch", NOW + 62),
+    node2("time", {"epoch": 0.0, "synchronized": False, "service": "chrony"}),
+    node2("time", {"epoch": NOW + 4, "synchronized": False, "service": ""}),
+    node2("time", {"epoch": NOW + 10, "synchronized": True, "service": ""}),
+    {"readings node2 k3s version": "v1.36.3+k3s1", K3S2 + "installed": True},
+    running(version="not known"),
+    {**running(token={"present": True, "sha256": sha256("secret")}), **every_host("k3s_token", SECURE_TOKEN)},
+    every_host("k3s_token", "new"),
+    {**running(config={"cluster-cidr": ["10.52.0.0/16"]}), **config(cluster_cidr="10.52.0.0/16")},
+    {**running(config={}), **config(cluster_cidr="10.52.0.0/16")},
+    {**running(dropins=["x.yaml"], config={"debug": "true", "v": 2}), **config(debug=True, v="2")},
+    {**running(dropins=["x.yaml"], config={"agent-token": "sha256:1"}), **config(agent_token="secret")},
+    running(dropins=["x.yaml"]),
+    {
+        **running(dropins=["x.yaml"], config={"disable": "servicelb,traefik"}),
+        **every_host("k3s_config", {"disable+": "traefik"}),
+    },
+    node2("firewall", firewall("ufw", ALL_OPEN)),
+    node2("firewall", firewall("nftables", ALL_OPEN)),
+    node2(
+        "firewall",
+        firewall(
+            "ufw",
+            ("udp", 8472, 8472, "192.168.1.0/24"),
+            ("any", 7946, 7946, "192.168.1.0/24"),
+            ("tcp", 10000, 11000, "192.168.1.0/24"),
+            ("tcp", 10000, 11000, "10.0.0.0/8"),
+        ),
+    ),
+    {
+        "readings node1 firewall": firewall("ufw", ("any", 6443, 10250, "any")),
+        **config(flannel_backend="host-gw"),
+    },
+    {"readings node1 resolves": {"node1": ["127.0.1.1"]}},
+    node2("default_route gateway", ""),
+    node2("default_route address", ""),
+    {**node2("default_route", None), **node2("interfaces", [])},
+    pools("192.168.1.192/28", "192.168.1.208-192.168.1.215"),
+    node2("interfaces", [*ELSEWHERE, *SOUND["readings"]["node2"]["interfaces"][1:]]) | config(node_label=["a=b"]),
+]
+"""What comes near to a fault and is none."""
+
+
+def name(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@pytest.mark.parametrize(("code", "change"), WRONG, ids=name)
+def test_an_error_is_found(code: str, change: Changes) -> None:
+    found = faults(change)
+    assert {fault["code"] for fault in found if fault["severity"] == "error"} == {code}
+    assert all(fault["message"] and fault["evidence"] and fault["advice"] for fault in found)
+
+
+@pytest.mark.parametrize(("code", "change"), DUBIOUS, ids=name)
+def test_a_warning_is_found(code: str, change: Changes) -> None:
+    assert [(fault["severity"], fault["code"]) for fault in faults(change)] == [("warning", code)]
+
+
+@pytest.mark.parametrize("change", FINE, ids=repr)
+def test_what_can_work_has_no_fault(change: Changes) -> None:
+    assert faults(change) == []
+
+
+def test_every_check_is_tested() -> None:
+    assert sorted({code for code, _change in WRONG}) == sorted(
+        {check.__name__ for check in ERRORS} - {"unreadable_setting"}
+    )
+    assert sorted({code for code, _change in WRONG + DUBIOUS}) == sorted({*CODES} - {"unreadable_setting"})
+
+
+class Templates(dict[str, t.Any]):
+    """Variables as Ansible gives them: a template is worked out when it is looked at."""
+
+    def __getitem__(self, key: str) -> object:
+        value = super().__getitem__(key)
+        if value == "{{ missing }}":
+            raise UndefinedError("'missing' is undefined")
+        return value
+
+
+def undocumented(value: object, documented: Changes) -> list[str]:
+    value = value[0] if isinstance(value, list) and value else value
+    if not isinstance(value, dict):
+        return []
+    unknown = [key for key in value if key not in documented]
+    parts = [(value[key], part["contains"]) for key, part in documented.items() if "contains" in part and key in value]
+    return unknown + [key for part in parts for key in undocumented(*part)]
+
+
+def test_a_reading_is_what_k3s_info_returns() -> None:
+    assert undocumented(reading(1), yaml.safe_load(RETURN)) == []
+
+
+def test_a_template_that_fails_is_an_error() -> None:
+    found = faults({"hostvars node2": Templates(k3s_token="{{ missing }}")})
+    assert [(fault["code"], fault["host"]) for fault in found] == [("unreadable_setting", "node2")]
+    assert found[0]["evidence"] == "'missing' is undefined"
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda junk: st.lists(junk, max_size=3) | st.dictionaries(st.text(max_size=3), junk, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None)
+@given(
+    config=JUNK | st.dictionaries(st.sampled_from([*KINDS]), JUNK),
+    pools=JUNK | st.lists(st.fixed_dictionaries({"name": JUNK, "addresses": JUNK | st.lists(JUNK)}), max_size=3),
+    others=st.fixed_dictionaries(dict.fromkeys(("k3s_api_endpoint", "k3s_token", "k3s_version"), JUNK)),
+)
+def test_no_setting_makes_a_check_fail(config: object, pools: object, others: Changes) -> None:
+    everything = {"ansible_host": "192.168.1.101", "k3s_config": config, "metallb_pools": pools, **others}
+    for fault in faults(running(), {"hostvars": dict.fromkeys(SOUND["hostvars"], everything)}):
+        assert fault["code"] in CODES
+
+
+def test_what_all_hosts_have_in_common_is_one_fault() -> None:
+    (found,) = faults(every_host("k3s_version", "latest"))
+    assert found["host"] == ""
+    assert [fault["host"] for fault in faults({f"readings node{n} architecture": "mips" for n in (1, 2)})] == [
+        "node1",
+        "node2",
+    ]
+    alone = {"groups agent": [], "groups k3s_cluster": ["node1"], "readings node1 architecture": "mips"}
+    assert [fault["host"] for fault in faults(alone)] == ["node1"]
+
+
+def test_an_error_that_is_accepted_is_a_warning() -> None:
+    wrong = {**node2("architecture", "mips"), **node2("python", "3.8.1")}
+    found = [(fault["severity"], fault["code"]) for fault in faults(wrong, {"accept": ["unsupported_architecture"]})]
+    assert found == [("error", "python_too_old"), ("warning", "unsupported_architecture")]
+
+
+def test_only_faults_that_exist_can_be_accepted() -> None:
+    assert [(f["severity"], f["code"]) for f in faults({"accept": ["wifi", "unsuported_os"]})] == [
+        ("error", "unknown_code")
+    ]
+
+
+def test_an_unknown_key_is_explained_by_a_known_one() -> None:
+    advices = [faults(every_host("k3s_config", {key: 1}))[0]["advice"] for key in ("node_label", "tls-sna+", "xyzzy")]
+    assert [advice.split("?")[0] for advice in advices[:2]] == ['Did you mean "node-label"', 'Did you mean "tls-san"']
+    assert "Did you mean" not in advices[2]
+
+
+def test_no_secret_is_shown() -> None:
+    wrong = [
+        every_host("k3s_token", "hunter2 hunter2"),
+        config(token="hunter2"),
+        config(datastore_endpoint={"password": "hunter2"}),
+        {**running(token={"present": True, "sha256": sha256("old")}), **every_host("k3s_token", "hunter2")},
+    ]
+    for change in wrong:
+        assert "hunter2" not in str(faults(change)), change
+
+
+def test_a_fault_is_three_lines_of_text() -> None:
+    fault = {"code": "wifi", "severity": "warning", "message": "Bad.", "evidence": "wlan0", "advice": "Mend it."}
+    assert fault_lines([{**fault, "host": "node1"}, {**fault, "host": ""}]) == [
+        "WARNING wifi on node1: Bad.",
+        "  seen: wlan0",
+        "  to do: Mend it.",
+        "WARNING wifi: Bad.",
+        "  seen: wlan0",
+        "  to do: Mend it.",
+    ]
