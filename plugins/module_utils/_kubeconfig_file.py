@@ -25,6 +25,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._locked_file import 
 
 LOCK_SECONDS = 30.0
 _PRIVATE = 0o600
+_RENEW = "Restart k3s on the server, which renews it, and run again"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Request:
     content: str | None
     server: str | None
     current: bool | None
+    min_days: int
     backup: bool
 
     def __post_init__(self) -> None:
@@ -55,6 +57,11 @@ class Outcome:
     client_certificate_days_left: int | None
     backup_file: str | None
     diff: dict[str, str]
+
+    def warnings(self, min_days: int) -> list[str]:
+        if self.client_certificate_days_left is None or self.client_certificate_days_left >= min_days:
+            return []
+        return [f"The client certificate of {self.context} ends in {self.client_certificate_days_left} days. {_RENEW}"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ class _Plan:
     file: _File
     before: Kubeconfig
     after: Kubeconfig
+    days_left: int | None = None
 
     @classmethod
     def make(cls, request: Request) -> _Plan:
@@ -99,7 +107,10 @@ class _Plan:
             return cls(request, path, file, before, remove(before, request.context))
         source = Kubeconfig.parse(request.content or "", "content")
         after = merge(before, source, request.context, request.server, request.current)
-        return cls(request, path, file, before, after)
+        days_left = client_certificate_days_left(after, request.context)
+        if days_left is not None and days_left < 0:
+            raise KubeconfigError(f"content: the client certificate has ended. {_RENEW}")
+        return cls(request, path, file, before, after, days_left)
 
     @property
     def changed(self) -> bool:
@@ -126,7 +137,7 @@ class _Plan:
             path=self.request.path,
             context=name,
             server=server(self.after, name) if present else None,
-            client_certificate_days_left=client_certificate_days_left(self.after, name) if present else None,
+            client_certificate_days_left=self.days_left,
             backup_file=None,
             diff=self._diff(),
         )

@@ -58,6 +58,12 @@ options:
       - Whether to make the context the current one.
       - If not given, it becomes the current one only if the file has none.
     type: bool
+  min_days:
+    description:
+      - Warn if the client certificate in O(content) ends in fewer days than this. One that has ended is an error.
+      - k3s renews it when it is restarted in the months before the end.
+    type: int
+    default: 30
   backup:
     description: Whether to keep a copy of an existing file, its name ending in the time, before it is changed.
     type: bool
@@ -86,12 +92,6 @@ EXAMPLES = r"""
     context: homecloud
     content: "{{ k3s_yaml.content | b64decode }}"
     server: https://192.168.1.101:6443
-  register: homecloud
-
-- name: Warn of a certificate that ends soon
-  ansible.builtin.debug:
-    msg: Restart k3s on the servers to renew its certificates, then run this again.
-  when: homecloud.client_certificate_days_left < 30
 
 - name: Keep a cluster in a file of its own, without backups
   homecloud.k3s.kubeconfig:
@@ -150,6 +150,7 @@ ARGUMENT_SPEC = {
     "content": {"type": "str", "no_log": True},
     "server": {"type": "str"},
     "current": {"type": "bool"},
+    "min_days": {"type": "int", "default": 30},
     "backup": {"type": "bool", "default": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
@@ -164,9 +165,12 @@ def main() -> None:
     if YAML_IMPORT_ERROR is not None:
         module.fail_json(msg=missing_required_lib("PyYAML"), exception=YAML_IMPORT_ERROR)
     try:
-        outcome = apply(Request(**module.params), check_mode=module.check_mode)
+        request = Request(**module.params)
+        outcome = apply(request, check_mode=module.check_mode)
     except (KubeconfigError, OSError) as exc:
         module.fail_json(msg=str(exc))
+    for warning in outcome.warnings(request.min_days):
+        module.warn(warning)
     module.exit_json(**asdict(outcome))
 
 

@@ -367,7 +367,8 @@ users: [{name: a, user: {token: secret-2, exec: {args: [secret-3]}}}, {name: b, 
 
 # Any kubeconfig, in any style
 
-names = st.text(min_size=1, max_size=8).filter(lambda name: name not in ("homecloud", "<<"))
+OURS = ("homecloud", "homecloud-2", "homecloud-3")
+names = st.text(min_size=1, max_size=8).filter(lambda name: name not in (*OURS, "<<"))
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20) | st.dates(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -403,7 +404,7 @@ def texts(draw: st.DrawFn) -> str:
 
 def without_ours(text: str) -> dict[str, t.Any]:
     config = t.cast("dict[str, t.Any]", yaml.safe_load(text))
-    others = {name: [item for item in config[name] if item["name"] != "homecloud"] for name in SECTIONS}
+    others = {name: [item for item in config[name] if item["name"] not in OURS] for name in SECTIONS}
     return {**config, **others, "current-context": None}
 
 
@@ -423,6 +424,19 @@ def test_merge_and_remove_never_touch_what_is_not_ours(before: str) -> None:
     assert without_ours(removed) == others
     assert all("homecloud" not in named(removed, section) for section in SECTIONS)
     assert parse(removed).current == current
+
+
+@settings(deadline=None, max_examples=30)
+@given(texts(), st.lists(st.tuples(st.sampled_from(OURS), st.sampled_from([URL, "https://k3s:443", None])), max_size=8))
+def test_what_was_asked_for_last_is_there(before: str, wishes: list[tuple[str, str | None]]) -> None:
+    after = before
+    for name, url in wishes:  # no address means to take the cluster out
+        after = merged(after, name, url) if url else remove(parse(after), name).render()
+    wanted = {name: url for name, url in dict(wishes).items() if url}
+    for section in SECTIONS:
+        assert named(after, section).keys() & set(OURS) == wanted.keys()
+    assert {name: server(parse(after), name) for name in wanted} == wanted
+    assert without_ours(after) == without_ours(before)
 
 
 @settings(deadline=None, max_examples=30)

@@ -45,7 +45,14 @@ def existing_fixture(path: Path) -> Path:
 
 def present(path: Path, context: str = "homecloud") -> Request:
     return Request(
-        path=str(path), context=context, state="present", content=K3S_YAML, server=URL, current=None, backup=True
+        path=str(path),
+        context=context,
+        state="present",
+        content=K3S_YAML,
+        server=URL,
+        current=None,
+        min_days=30,
+        backup=True,
     )
 
 
@@ -255,6 +262,7 @@ def test_concurrent_writers_lose_nothing(existing: Path, monkeypatch: pytest.Mon
         writer.start()
     while any(writer.is_alive() for writer in writers):
         assert names(existing)[0] == "work", "the file is whole at any time"
+        assert mode(existing) == 0o600
         time.sleep(0.1)
 
     fates = [-signal.SIGKILL if number % 10 in DEADLY_STEPS else 0 for number in WRITERS]
@@ -263,4 +271,5 @@ def test_concurrent_writers_lose_nothing(existing: Path, monkeypatch: pytest.Mon
     written = [f"writer-{number}" for number in WRITERS if number % 10 not in (0, 1)]
     for section in ("clusters", "contexts", "users"):
         assert sorted(names(existing, section)) == sorted(["work", "homecloud", *written])
+        assert yaml.safe_load(existing.read_text())[section][0] == yaml.safe_load(OTHER)[section][0]
     assert os.listdir(existing.parent) == ["config"]

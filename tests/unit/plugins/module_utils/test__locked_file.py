@@ -49,6 +49,21 @@ def test_a_held_lock_is_waited_for_in_vain(path: str, mode: int) -> None:
         assert names_beside(path) == ["config.lock"]
 
 
+@pytest.mark.parametrize(("held", "error"), [(True, TimeoutError), (False, PermissionError)])
+def test_a_user_waits_for_what_is_locked_but_not_for_permission(
+    path: str, monkeypatch: pytest.MonkeyPatch, held: bool, error: type[OSError]
+) -> None:
+    def refuse(*args: object) -> int:
+        raise PermissionError  # root, who may run this test, would be let in
+
+    if held:
+        Path(f"{path}.lock").touch(mode=0)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(error) as caught, locked(path, timeout=0.05):
+        pytest.fail("the lock was had")
+    assert caught.type is error
+
+
 def test_a_lock_that_is_released_is_had(path: str) -> None:
     lock = Path(f"{path}.lock")
     os.close(os.open(lock, os.O_CREAT | os.O_EXCL, 0))
