@@ -69,7 +69,7 @@ _value:
           http_status: 200
           first_line: hello
     faults:
-      description: What is wrong, each with C(code), C(severity), C(message), C(evidence) and C(advice).
+      description: What is wrong, each with C(code), C(severity), C(host) (empty), C(message), C(evidence), C(advice).
       type: list
       elements: dict
       sample: []

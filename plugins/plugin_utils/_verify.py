@@ -14,18 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
+
 KubernetesObject = Mapping[str, t.Any]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """The one record for anything that is wrong."""
-
-    code: str
-    severity: t.Literal["error", "warning"]
-    message: str
-    evidence: str
-    advice: str
 
 
 @dataclass(frozen=True)
@@ -127,13 +118,17 @@ def make_report(
 ) -> dict[str, t.Any]:
     """Make the report on a cluster.
 
-    nodes, services: objects of the API. asked: the items of web_service_services.
+    nodes, services: objects of the API. asked: the items of web_service_services; other services are left out.
     pages: the results of an ansible.builtin.uri loop over services.
     """
     page_of = {page["item"]["metadata"]["uid"]: page for page in pages}
     read_nodes = [read_node(node) for node in nodes]
-    read_services = [read_web_service(service, page_of.get(service["metadata"]["uid"])) for service in services]
     wanted = [(service.get("namespace", "default"), service["name"]) for service in asked]
+    read_services = [
+        read_web_service(service, page_of.get(service["metadata"]["uid"]))
+        for service in services
+        if (service["metadata"]["namespace"], service["metadata"]["name"]) in wanted
+    ]
     there = {(service.namespace, service.name) for service in read_services}
     found = [
         *(node_fault(node) for node in read_nodes),

@@ -70,10 +70,10 @@ def test_a_service_without_an_address_is_a_fault() -> None:
 
 def test_a_page_that_does_not_come_is_a_fault() -> None:
     mysite = service("mysite", "192.168.1.200")
-    silent = make_report([], [], [mysite], [page(mysite, -1, "")])
+    silent = make_report([], [{"name": "mysite"}], [mysite], [page(mysite, -1, "")])
     assert codes(silent) == ["no_page"]
     assert silent["faults"][0]["evidence"] == "no answer"
-    broken = make_report([], [], [mysite], [page(mysite, 502)])
+    broken = make_report([], [{"name": "mysite"}], [mysite], [page(mysite, 502)])
     assert broken["faults"][0]["evidence"] == "HTTP status 502"
 
 
@@ -86,13 +86,21 @@ def test_a_web_service_that_is_not_there_is_a_fault() -> None:
 
 def test_pages_are_told_apart_by_their_service() -> None:
     one, two = service("one", "192.168.1.200"), service("two", "192.168.1.201")
-    report = make_report([], [], [one, two], [page(two, content="two"), page(one, content="one")])
+    report = make_report(
+        [], [{"name": "one"}, {"name": "two"}], [one, two], [page(two, content="two"), page(one, content="one")]
+    )
     assert [s["first_line"] for s in report["web_services"]] == ["one", "two"]
+
+
+def test_services_that_nobody_asked_for_are_left_out() -> None:
+    report = make_report([], [{"name": "one"}], [service("one", "192.168.1.200"), service("kubernetes")], [])
+    assert [s["name"] for s in report["web_services"]] == ["one"]
 
 
 def test_the_text_shows_each_node_service_and_fault() -> None:
     mysite = service("mysite", "192.168.1.200")
-    lines = report_lines(make_report([node(ready="False")], [], [mysite, service("lost")], [page(mysite)]))
+    asked = [{"name": "mysite"}, {"name": "lost"}]
+    lines = report_lines(make_report([node(ready="False")], asked, [mysite, service("lost")], [page(mysite)]))
     assert lines[1].split() == ["node1", "192.168.1.101", "NO", "v1.36.2+k3s1"]
     assert lines[4].split() == ["default/mysite", "192.168.1.200", "http://192.168.1.200:80/", "200"]
     assert lines[5].split() == ["default/lost", "none", "none", "none"]
