@@ -5,7 +5,7 @@
 # The state of the demo's lab, where the lab keeps it.
 STATE := $(or $(LAB_STATE_HOME),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/homecloud-lab)/demo
 
-.PHONY: help setup demo demo-down lint test
+.PHONY: help setup demo demo-down lint test bench
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,3 +26,6 @@ lint: setup ## check the sources, without ansible-test and the lab
 
 test: setup ## run all checks, and the whole way from bare nodes to a page
 	@tests/test.sh
+
+bench: setup ## measure how long site.yml takes, and where the time goes
+	.venv/bin/python tests/bench/bench.py
