@@ -31,7 +31,9 @@ def arguments() -> argparse.Namespace:
 
     command("build", "make the images and binaries that are missing")
     up = command("up", "start the lab, building first what is missing")
-    up.add_argument("--nodes", type=int, choices=range(1, len(NODE_NAMES) + 1), help="how many (default: 3)")
+    up.add_argument(
+        "--nodes", type=int, choices=range(1, len(NODE_NAMES) + 1), help="how many (default: as before, at first 3)"
+    )
     command("down", "remove the lab and put the host back as it was")
     command("status", "show machines and versions").add_argument("--json", action="store_true")
     shell = command("shell", "run a command, or a shell, on a machine")
@@ -72,6 +74,7 @@ def up(name: str, node_count: int | None, paths: Paths) -> None:
             host.remember()
             host.make_room()
             lab = find_or_design(name, node_count, paths)
+            nodes.remove_surplus(lab)
             network.create(lab)
         nodes.write_keys(lab)
         inventory.write(lab, release, mirror)
@@ -84,8 +87,6 @@ def up(name: str, node_count: int | None, paths: Paths) -> None:
 def find_or_design(name: str, node_count: int | None, paths: Paths) -> Lab:
     state = paths.states / name
     known = Lab.load(state)
-    if known and node_count and node_count < known.node_count:
-        raise LabError(f"Lab {name!r} has {known.node_count} nodes: `lab.py down --name {name}` first to have fewer")
     if not known and nodes.containers(name):
         raise LabError(f"A lab {name!r} of another user or state directory is up: choose another --name")
     subnet = known.network if known else network.choose_network(network.networks_in_use(paths.states))

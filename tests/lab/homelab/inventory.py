@@ -45,6 +45,9 @@ def variables(lab: Lab, release: Release, archives: Sequence[Path], unified: boo
                 for path in archives
             ],
             "metallb_manifest_url": f"{lab.mirror_url}/metallb/{release.metallb_version}/metallb-native.yaml",
+            # A mirror that was built anew has other files under the same version.
+            "k3s_cache_dir": str(lab.state / "cache"),
+            "metallb_cache_dir": str(lab.state / "cache"),
         }
     if not unified:
         settings["k3s_config"] = {"kubelet-arg": ["fail-cgroupv1=false"]}

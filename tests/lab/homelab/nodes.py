@@ -141,7 +141,7 @@ def options(lab: Lab, host: Host, release: Release, mirror: Path) -> list[str]:
     ]
     if host.is_node:
         # Overlay file systems, such as containers have, cannot be stacked on another: k3s's data lies on a volume.
-        data = f"{host.container}-rancher"
+        data = data_volume(host.container)
         run(["podman", "volume", "create", "--label", f"{LABEL}={lab.name}", data])
         words += ["--systemd", "always", "--tmpfs", "/tmp", "--volume", f"{data}:/var/lib/rancher:exec,dev,suid"]
         if Path("/lib/modules").is_dir():
@@ -151,6 +151,10 @@ def options(lab: Lab, host: Host, release: Release, mirror: Path) -> list[str]:
     if host.role == "mirror":
         words += ["--volume", f"{mirror}:/srv/mirror:ro"]
     return words
+
+
+def data_volume(container: str) -> str:
+    return f"{container}-rancher"
 
 
 def program(host: Host, release: Release) -> list[str]:
@@ -230,6 +234,14 @@ def wait_ready(lab: Lab) -> None:
     with ThreadPoolExecutor() as pool:
         for node, _ready in zip(lab.nodes, pool.map(wait, lab.nodes), strict=True):
             say(f"{node.name} answers at {node.address}")
+
+
+def remove_surplus(lab: Lab) -> None:
+    """Remove the nodes of a lab that is to have fewer."""
+    surplus = containers(lab.name).keys() - {host.container for host in lab.hosts}
+    if surplus:
+        run(["podman", "rm", "--force", "--time", "0", *surplus])
+        run(["podman", "volume", "rm", "--force", *map(data_volume, surplus)])
 
 
 def remove_all(lab_name: str) -> None:
