@@ -73,7 +73,8 @@ class Tree:
 def run(*command: str) -> str:
     """Return what a program prints; nothing if it is not there, fails or hangs."""
     try:
-        return subprocess.run(
+        # AnsibleModule.run_command changes the directory and the environment of the whole process: not for threads.
+        return subprocess.run(  # pylint: disable=ansible-bad-function
             command,
             env={"PATH": _PATH, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
