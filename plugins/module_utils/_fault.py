@@ -9,6 +9,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -23,3 +26,16 @@ class Fault:
     evidence: str
     advice: str
     host: str = ""
+
+
+def fault_lines(faults: Iterable[Mapping[str, str]]) -> list[str]:
+    """Faults as lines of text."""
+    lines = []
+    for fault in faults:
+        where = f" on {fault['host']}" if fault["host"] else ""
+        lines += [
+            f"{fault['severity'].upper()} {fault['code']}{where}: {fault['message']}",
+            f"  seen: {fault['evidence']}",
+            f"  to do: {fault['advice']}",
+        ]
+    return lines

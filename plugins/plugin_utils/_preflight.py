@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import typing as t
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
@@ -96,19 +96,6 @@ def find_faults(home: Home, accepted: Collection[str]) -> list[Fault]:
     for check in WARNINGS:
         faults += _run(check, home, "warning")
     return sorted(faults, key=lambda fault: fault.severity)
-
-
-def fault_lines(faults: Iterable[Mapping[str, str]]) -> list[str]:
-    """Faults as lines of text."""
-    lines = []
-    for fault in faults:
-        where = f" on {fault['host']}" if fault["host"] else ""
-        lines += [
-            f"{fault['severity'].upper()} {fault['code']}{where}: {fault['message']}",
-            f"  seen: {fault['evidence']}",
-            f"  to do: {fault['advice']}",
-        ]
-    return lines
 
 
 def _run(check: Check, home: Home, severity: Severity) -> Iterator[Fault]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
+from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault, fault_lines
 
 KubernetesObject = Mapping[str, t.Any]
 
@@ -165,6 +165,5 @@ def report_lines(report: Mapping[str, t.Any]) -> list[str]:
         for s in report["web_services"]
     ]
     pages = [f"{s['url']}: {s['first_line']}" for s in report["web_services"] if s["first_line"]]
-    faults = [f"{f['severity']} {f['code']}: {f['message']} ({f['evidence']}) {f['advice']}" for f in report["faults"]]
-    blocks = [_table(nodes), _table(services), pages, faults]
+    blocks = [_table(nodes), _table(services), pages, fault_lines(report["faults"])]
     return list(chain.from_iterable(["", *block] for block in blocks if block))[1:]

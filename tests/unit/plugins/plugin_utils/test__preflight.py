@@ -15,9 +15,10 @@ import typing as t
 
 import pytest
 import yaml
+from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
 from ansible_collections.homecloud.k3s.plugins.modules.k3s_info import RETURN
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import KINDS
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import CODES, ERRORS, fault_lines
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import CODES, ERRORS
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_inventory import preflight_faults
 from hypothesis import given, settings
 from hypothesis import strategies as st

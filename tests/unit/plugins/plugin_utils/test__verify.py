@@ -105,5 +105,5 @@ def test_the_text_shows_each_node_service_and_fault() -> None:
     assert lines[4].split() == ["default/mysite", "192.168.1.200", "http://192.168.1.200:80/", "200"]
     assert lines[5].split() == ["default/lost", "none", "none", "none"]
     assert lines[7] == "http://192.168.1.200:80/: hello"
-    assert lines[9].startswith("error node_not_ready: ")
-    assert lines[10].startswith("error no_address: ")
+    assert lines[9].startswith("ERROR node_not_ready: ")
+    assert lines[12].startswith("ERROR no_address: ")

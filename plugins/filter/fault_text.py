@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: preflight_text
+name: fault_text
 short_description: Show faults as text
 author: homecloud.k3s contributors (@homecloud-k3s)
 version_added: 0.1.0
 description:
-  - Renders what P(homecloud.k3s.preflight_faults#filter) found as lines of text.
+  - Renders what P(homecloud.k3s.preflight_faults#filter) or P(homecloud.k3s.k3s_diagnosis#filter) found as lines of text.
 options:
   _input:
     description: The faults.
@@ -22,7 +22,7 @@ options:
 EXAMPLES = r"""
 - name: Show what is wrong
   ansible.builtin.debug:
-    msg: "{{ faults | homecloud.k3s.preflight_text }}"
+    msg: "{{ faults | homecloud.k3s.fault_text }}"
   vars:
     faults:
       - code: no_pool
@@ -42,7 +42,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import fault_lines
+from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,4 +50,4 @@ if t.TYPE_CHECKING:
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., t.Any]]:
-        return {"preflight_text": fault_lines}
+        return {"fault_text": fault_lines}
