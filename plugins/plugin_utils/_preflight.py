@@ -20,11 +20,34 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_cl
 from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_host as host
 from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_network as network
 from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_settings as settings
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Finding, Home
+from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_web as web
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Finding, Home, Host, Settings
 
 Check = Callable[[Home], Iterator[Finding]]
 Severity = t.Literal["error", "warning"]
 
+OF_THE_CLUSTER: tuple[Check, ...] = (
+    network.invalid_pool,
+    network.invalid_selector,
+    network.pools_overlap,
+    web.invalid_web_service,
+    web.invalid_service_name,
+    web.duplicate_service,
+    web.invalid_image,
+    web.invalid_port,
+    web.node_port_taken,
+    web.invalid_environment,
+    web.invalid_labels,
+    web.invalid_resources,
+    web.invalid_probe,
+    web.invalid_file,
+    web.invalid_address,
+    web.address_outside_pools,
+    web.address_taken,
+    web.unknown_pool,
+    web.no_pool_for_service,
+)
+"""The errors that need no more than the settings of what runs on the cluster."""
 ERRORS: tuple[Check, ...] = (
     # what the inventory says
     settings.wrong_groups,
@@ -41,6 +64,7 @@ ERRORS: tuple[Check, ...] = (
     settings.invalid_api_endpoint,
     settings.invalid_node_name,
     settings.duplicate_node_name,
+    settings.servicelb_enabled,
     # what each host is
     host.unsupported_os,
     host.unsupported_architecture,
@@ -67,15 +91,14 @@ ERRORS: tuple[Check, ...] = (
     network.unresolved_endpoint,
     network.firewall_blocks,
     network.networks_overlap,
-    network.invalid_pool,
     network.pool_outside_lan,
     network.pool_holds_lan_address,
     network.pool_holds_host,
-    network.pools_overlap,
+    # pools and web services
+    *OF_THE_CLUSTER,
 )
 WARNINGS: tuple[Check, ...] = (
     cluster.unreachable,
-    settings.servicelb_enabled,
     host.little_disk,
     host.little_memory,
     host.wifi,
@@ -96,6 +119,13 @@ def find_faults(home: Home, accepted: Collection[str]) -> list[Fault]:
     for check in WARNINGS:
         faults += _run(check, home, "warning")
     return sorted(faults, key=lambda fault: fault.severity)
+
+
+def find_setting_faults(settings: Settings) -> list[Fault]:
+    """The errors of the settings of what runs on the cluster. One that is not given is not checked."""
+    controller = Host("localhost", "server", settings)
+    home = Home(hosts=[], groups={}, controller=controller, started=0, finished=0)
+    return [fault for check in OF_THE_CLUSTER for fault in _run(check, home, "error")]
 
 
 def _run(check: Check, home: Home, severity: Severity) -> Iterator[Fault]:

@@ -15,13 +15,20 @@ from dataclasses import asdict
 
 from ansible.errors import AnsibleError
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import Kind
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import find_faults
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import find_faults, find_setting_faults
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Home, Host, Reading, Settings
 from jinja2 import TemplateError
 
 Variables = Mapping[str, t.Any]
 
-_SETTINGS = ("k3s_api_endpoint", "k3s_config", "k3s_token", "k3s_version", "metallb_pools")
+_SETTINGS = (
+    "k3s_api_endpoint",
+    "k3s_config",
+    "k3s_token",
+    "k3s_version",
+    "metallb_pools",
+    "web_service_services",
+)
 
 
 def preflight_faults(
@@ -47,6 +54,11 @@ def preflight_faults(
         finished=finished,
     )
     return [asdict(fault) for fault in find_faults(home, accept)]
+
+
+def setting_faults(settings: Variables) -> list[dict[str, t.Any]]:
+    """What is wrong with the settings of what runs on the cluster."""
+    return [asdict(fault) for fault in find_setting_faults(_plain(settings))]
 
 
 def _host(name: str, kind: Kind, variables: Variables, defaults: Settings, reading: Reading | None = None) -> Host:

@@ -246,10 +246,35 @@ def is_endpoint(value: object) -> bool:
     return True
 
 
+_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_VALUE = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+
+
 def is_kubernetes_name(name: str) -> bool:
     """Whether it is a subdomain by RFC 1123."""
-    label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-    return len(name) <= 253 and bool(re.fullmatch(rf"{label}(\.{label})*", name))
+    return len(name) <= 253 and bool(re.fullmatch(rf"{_DNS_LABEL}(\.{_DNS_LABEL})*", name))
+
+
+def is_dns_label(name: str) -> bool:
+    """Whether it is a label by RFC 1123, as names of namespaces are."""
+    return len(name) <= 63 and bool(re.fullmatch(_DNS_LABEL, name))
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a text that needs no quotes to be taken for one, or a whole number."""
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def label_problem(key: object, value: object) -> str:
+    """What is wrong with a label, empty if nothing is."""
+    prefix, slash, name = str(key).rpartition("/")
+    if not is_text(value):
+        return f"{key}: its value is not a text; put it in quotes"
+    if (slash and not is_kubernetes_name(prefix)) or len(name) > 63 or not re.fullmatch(_LABEL_VALUE, name):
+        return f"{key}: no key that a label can have"
+    if value != "" and (len(str(value)) > 63 or not re.fullmatch(_LABEL_VALUE, str(value))):
+        return f"{key}: {value}: no value that a label can have"
+    return ""
 
 
 def address_of(host: Host, reading: Reading) -> str:

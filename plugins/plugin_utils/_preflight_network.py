@@ -13,7 +13,6 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, combinations, product
 
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import as_list
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import (
     CLUSTER_NETWORKS,
     Finding,
@@ -23,13 +22,18 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model imp
     Opening,
     Range,
     address_of,
+    is_dns_label,
     is_endpoint,
     is_kubernetes_name,
+    label_problem,
     lans_of,
     networks,
 )
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._role_options import Item, read_items, valid_items
 
 _POOL_ADVICE = "Choose addresses of the LAN that no host has and that the router's DHCP never gives away."
+_OPERATORS = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}
+"""Those of label selectors, and whether they take values."""
 _FLANNEL_PORTS = {"vxlan": 8472, "wireguard-native": 51820}
 
 
@@ -75,18 +79,32 @@ def unresolved_endpoint(home: Home) -> Iterator[Finding]:
 
 def invalid_pool(home: Home) -> Iterator[Finding]:
     """C(metallb_pools) is not a list of pools, each with a name of its own and addresses."""
-    names = []
-    for pool in as_list(home.controller.setting("metallb_pools")):
-        name = str(pool.get("name")) if isinstance(pool, Mapping) else ""
-        names.append(name)
-        if not isinstance(pool, Mapping) or not isinstance(pool.get("addresses"), list):
-            yield _invalid_pool("A pool is not made of a name and a list of addresses.", pool)
+    names: list[str] = []
+    for pool, problems in read_items("metallb_pools", home.controller.setting("metallb_pools")):
+        name = str(pool.get("name"))
+        if problems:
+            yield _invalid_pool("A pool is not written as the role metallb reads it.", f"{name}: {'; '.join(problems)}")
         elif not is_kubernetes_name(name):
             yield _invalid_pool("Kubernetes takes no pool of this name.", name)
-        elif name in names[:-1]:
+        elif name in names:
             yield _invalid_pool("Two pools have the same name.", name)
         else:
-            yield from _invalid_addresses(name, pool["addresses"])
+            yield from _invalid_values(pool)
+        names.append(name)
+
+
+def invalid_selector(home: Home) -> Iterator[Finding]:
+    """A selector of a pool is not in the form of Kubernetes' label selectors."""
+    for pool in valid_items("metallb_pools", home.controller.setting("metallb_pools")):
+        for key, selector in _selectors(pool):
+            problem = _selector_problem(selector)
+            if problem:
+                yield Finding(
+                    f'The pool "{pool["name"]}" has a selector that Kubernetes cannot read.',
+                    f"{key}: {problem}",
+                    "Write each as {matchLabels: {KEY: VALUE}}, or as "
+                    "{matchExpressions: [{key: KEY, operator: In, values: [VALUE]}]}.",
+                )
 
 
 def no_pool(home: Home) -> Iterator[Finding]:
@@ -102,7 +120,7 @@ def no_pool(home: Home) -> Iterator[Finding]:
 def pool_outside_lan(home: Home) -> Iterator[Finding]:
     """A pool has addresses that are not of the LAN, so nobody there finds them."""
     lans = _lans(home)
-    for name, pool in _pools(home):
+    for name, pool in pool_ranges(home):
         if lans and not any(lan.holds(pool) for lan in lans.values()):
             yield Finding(
                 f'The pool "{name}" has addresses outside the LAN of the hosts.',
@@ -114,7 +132,7 @@ def pool_outside_lan(home: Home) -> Iterator[Finding]:
 def pool_holds_host(home: Home) -> Iterator[Finding]:
     """A pool has an address that a host or the gateway has."""
     taken = dict(_taken(home))
-    for name, pool in _pools(home):
+    for name, pool in pool_ranges(home):
         for text, owner in taken.items():
             if pool.overlaps(Range.address(text)):
                 yield Finding(
@@ -126,7 +144,7 @@ def pool_holds_lan_address(home: Home) -> Iterator[Finding]:
     """A pool has the first or the last address of the LAN, which no host can have."""
     for lan in _lans(home).values():
         ends = (Range(lan.text, lan.family, lan.first, lan.first), Range(lan.text, lan.family, lan.last, lan.last))
-        for name, pool in _pools(home):
+        for name, pool in pool_ranges(home):
             if lan.family == 4 and any(pool.overlaps(end) for end in ends):
                 yield Finding(
                     f'The pool "{name}" has the network address or the broadcast address of the LAN.',
@@ -137,7 +155,7 @@ def pool_holds_lan_address(home: Home) -> Iterator[Finding]:
 
 def pools_overlap(home: Home) -> Iterator[Finding]:
     """Two pools, or two ranges of one, have an address in common. MetalLB refuses them."""
-    for (name, pool), (other_name, other) in combinations(_pools(home), 2):
+    for (name, pool), (other_name, other) in combinations(pool_ranges(home), 2):
         if pool.overlaps(other):
             yield Finding(
                 f'The pools "{name}" and "{other_name}" overlap.',
@@ -150,7 +168,7 @@ def networks_overlap(home: Home) -> Iterator[Finding]:
     """The networks inside the cluster overlap each other, the LAN or a pool."""
     inside = [(key, network) for key in CLUSTER_NETWORKS for network in home.networks(key)]
     outside = [("the LAN", lan) for lan in _lans(home).values()]
-    outside += [(f'the pool "{name}"', pool) for name, pool in _pools(home)]
+    outside += [(f'the pool "{name}"', pool) for name, pool in pool_ranges(home)]
     for (name, network), (other_name, other) in chain(combinations(inside, 2), product(inside, outside)):
         if network.overlaps(other):
             yield Finding(
@@ -215,12 +233,58 @@ def _invalid_pool(problem: str, evidence: object) -> Finding:
     return Finding(problem, f"metallb_pools: {evidence}", advice)
 
 
-def _invalid_addresses(pool: str, addresses: Iterable[object]) -> Iterator[Finding]:
-    for text in addresses:
+def _invalid_values(pool: Item) -> Iterator[Finding]:
+    for text in pool["addresses"]:
         try:
-            Range.pool(str(text))
+            Range.pool(text)
         except ValueError as error:
-            yield _invalid_pool(f'The pool "{pool}" has addresses that cannot be read.', f"{text}: {error}")
+            yield _invalid_pool(f'The pool "{pool["name"]}" has addresses that cannot be read.', f"{text}: {error}")
+    problems = [
+        *(["priority is negative"] if pool["priority"] < 0 else []),
+        *(
+            f'"{namespace}" in namespaces is no namespace'
+            for namespace in pool["namespaces"]
+            if not is_dns_label(namespace)
+        ),
+        *(
+            "an empty text in interfaces is no interface"
+            for interface in pool["advertise"]["interfaces"]
+            if not interface
+        ),
+    ]
+    for problem in problems:
+        yield _invalid_pool(f'The pool "{pool["name"]}" has a value that cannot be.', problem)
+
+
+def _selectors(pool: Item) -> Iterator[tuple[str, Item]]:
+    of_pool = {**pool, **pool["advertise"]}
+    for key in ("namespace_selectors", "service_selectors", "node_selectors"):
+        yield from ((key, selector) for selector in of_pool[key])
+
+
+def _selector_problem(selector: Item) -> str:
+    """What is wrong with a label selector, empty if nothing is."""
+    unknown = [str(key) for key in selector if key not in ("matchLabels", "matchExpressions")]
+    labels, expressions = selector.get("matchLabels", {}), selector.get("matchExpressions", [])
+    if unknown:
+        return f"{', '.join(unknown)} is neither matchLabels nor matchExpressions"
+    if not isinstance(labels, Mapping) or not isinstance(expressions, list):
+        return "matchLabels is not a map, or matchExpressions is not a list"
+    problems = [*(label_problem(key, value) for key, value in labels.items()), *map(_expression_problem, expressions)]
+    return next(filter(None, problems), "")
+
+
+def _expression_problem(expression: object) -> str:
+    if not isinstance(expression, Mapping) or not {*expression} <= {"key", "operator", "values"}:
+        return "an expression is not made of key, operator and values"
+    values = expression.get("values", [])
+    takes_values = _OPERATORS.get(str(expression.get("operator")))
+    if takes_values is None:
+        return f"{expression.get('operator')} is none of {', '.join(_OPERATORS)}"
+    if not isinstance(values, list) or bool(values) != takes_values:
+        return f"{expression['operator']} takes {'a list of' if takes_values else 'no'} values"
+    problems = (label_problem(expression.get("key", ""), value) for value in values or [""])
+    return next(filter(None, problems), "")
 
 
 def _join(ranges: Iterable[Range]) -> str:
@@ -232,13 +296,13 @@ def _lans(home: Home) -> dict[str, Range]:
     return {lan.text: lan for _host, reading in home.read for lan in lans_of(reading)}
 
 
-def _pools(home: Home) -> list[tuple[str, Range]]:
+def pool_ranges(home: Home) -> list[tuple[str, Range]]:
     """Each range of each pool that can be read."""
     found = []
-    for pool in as_list(home.controller.setting("metallb_pools")):
-        for text in as_list(pool.get("addresses")) if isinstance(pool, Mapping) else []:
+    for pool in valid_items("metallb_pools", home.controller.setting("metallb_pools")):
+        for text in pool["addresses"]:
             with contextlib.suppress(ValueError):
-                found.append((str(pool.get("name")), Range.pool(str(text))))
+                found.append((pool["name"], Range.pool(text)))
     return found
 
 

@@ -19,7 +19,10 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_
 from ansible_collections.homecloud.k3s.plugins.modules.k3s_info import RETURN
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import KINDS
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import CODES, ERRORS
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_inventory import preflight_faults
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_inventory import (
+    preflight_faults,
+    setting_faults,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
@@ -111,6 +114,24 @@ def pools(*addresses: str) -> Changes:
     return {"hostvars localhost metallb_pools": named}
 
 
+def pool(**keys: object) -> Changes:
+    return {"hostvars localhost metallb_pools": [{**SOUND["hostvars"]["localhost"]["metallb_pools"][0], **keys}]}
+
+
+def selector(**parts: object) -> Changes:
+    return pool(service_selectors=[parts])
+
+
+def expression(**parts: object) -> Changes:
+    return selector(matchExpressions=[parts])
+
+
+def web(*services: Changes, **all_of_them: object) -> Changes:
+    """Web services, one if none is given."""
+    sound = {"name": "mysite", "image": "nginx:1.28", **all_of_them}
+    return {"hostvars localhost web_service_services": [{**sound, **service} for service in services or ({},)]}
+
+
 def running(**server: object) -> Changes:
     """A cluster that runs."""
     there: Changes = {"version": VERSION, "installed": True, "ca_sha256": "c1" * 32, "config": {"node-name": "node1"}}
@@ -188,6 +209,7 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("invalid_node_name", {"hostvars node2 k3s_config": {"node-name": "Node_2"}}),
     ("invalid_node_name", {"hostvars node2 k3s_config": {"node-name": "n" * 254}}),
     ("duplicate_node_name", config(node_name="node")),
+    ("servicelb_enabled", config(disable=["traefik"])),
     ("unsupported_os", node2("os id", "fedora")),
     ("unsupported_os", node2("os version_id", "10")),
     ("unsupported_os", node2("os", {"id": "ubuntu", "id_like": ["debian"], "version_id": "20.04", "pretty_name": ""})),
@@ -248,11 +270,89 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("pool_holds_host", pools("192.168.1.1-192.168.1.9")),
     ("pool_holds_host", {"readings node2 resolves": {"k3s": ["192.168.1.210"]}}),
     ("pools_overlap", pools("192.168.1.200-192.168.1.210", "192.168.1.208/29")),
+    ("invalid_pool", pool(addreses=[])),
+    ("invalid_pool", pool(priority=-1)),
+    ("invalid_pool", pool(priority="low")),
+    ("invalid_pool", pool(namespaces=["Web"])),
+    ("invalid_pool", pool(namespaces="web")),
+    ("invalid_pool", pool(advertise={"interfaces": [""]})),
+    ("invalid_pool", pool(advertise={"interface": ["eth0"]})),
+    ("invalid_selector", pool(service_selectors=[{"app": "web"}])),
+    ("invalid_selector", pool(advertise={"node_selectors": [{"matchLabels": {"zone": True}}]})),
+    ("invalid_selector", pool(namespace_selectors=[{"matchLabels": {"a b": "c"}}])),
+    ("invalid_selector", selector(matchLabels=["web"])),
+    ("invalid_selector", selector(matchLabels={"app": "a b"})),
+    ("invalid_selector", selector(matchLabels={"Example.org/app": "web"})),
+    ("invalid_selector", selector(matchExpressions={"key": "app"})),
+    ("invalid_selector", selector(matchExpressions=["app"])),
+    ("invalid_selector", expression(key="app", operator="in", values=["web"])),
+    ("invalid_selector", expression(key="app", operator="In")),
+    ("invalid_selector", expression(key="app", operator="Exists", values=["web"])),
+    ("invalid_selector", expression(operator="Exists")),
+    ("invalid_web_service", {"hostvars localhost web_service_services": "mysite"}),
+    ("invalid_web_service", {"hostvars localhost web_service_services": [{"image": "nginx"}]}),
+    ("invalid_web_service", web(imgae="nginx")),
+    ("invalid_web_service", web(port="http")),
+    ("invalid_web_service", web(type="loadbalancer")),
+    ("invalid_web_service", web(replicas=-1)),
+    ("invalid_web_service", web(env="A=b")),
+    ("invalid_web_service", web(namespace=5)),
+    ("invalid_web_service", web(probes={"ready": {}})),
+    ("invalid_service_name", web(name="MySite")),
+    ("invalid_service_name", web(name="1site")),
+    ("invalid_service_name", web(name="m" * 64)),
+    ("invalid_service_name", web(namespace="my.home")),
+    ("duplicate_service", web({}, {"image": "httpd"})),
+    ("duplicate_service", web({}, {"state": "absent"})),
+    ("invalid_image", web(image="")),
+    ("invalid_image", web(image="nginx 1.28")),
+    ("invalid_image", {"hostvars localhost web_service_services": [{"name": "mysite"}]}),
+    ("invalid_port", web(port=0)),
+    ("invalid_port", web(service_port=65536)),
+    ("invalid_port", web(type="NodePort", node_port=8080)),
+    ("invalid_port", web(type="ClusterIP", node_port=30080)),
+    ("invalid_port", web(node_port=30080) | config(service_node_port_range="31000-32000")),
+    ("node_port_taken", web({}, {"name": "two"}, node_port=30080)),
+    ("invalid_environment", web(env={"MY VAR": "a"})),
+    ("invalid_environment", web(env={1: "a"})),
+    ("invalid_environment", web(env={"DEBUG": True})),
+    ("invalid_environment", web(secrets={"PASSWORD": None})),
+    ("invalid_environment", web(env={"PASSWORD": "a"}, secrets={"PASSWORD": "b"})),
+    ("invalid_labels", web(labels={"a/b/c": "d"})),
+    ("invalid_labels", web(labels={"tier": "front end"})),
+    ("invalid_labels", web(labels={"tier": 1.5})),
+    ("invalid_labels", web(labels={"app.kubernetes.io/name": "other"})),
+    ("invalid_resources", web(resources={"requests": {"memory": "64 MB"}})),
+    ("invalid_resources", web(resources={"memory": "64Mi"})),
+    ("invalid_resources", web(resources={"limits": {"cpu": True}})),
+    ("invalid_probe", web(probes={"liveness": {}})),
+    ("invalid_probe", web(probes={"readiness": {"periodSeconds": 5}})),
+    ("invalid_probe", web(probes={"readiness": {"httpGet": {"port": 80}, "tcpSocket": {"port": 80}}})),
+    ("invalid_probe", web(probes={"startup": {"httpGet": {"port": 80}, "period": 5}})),
+    ("invalid_probe", web(probes={"startup": {"httpGet": 80}})),
+    ("invalid_file", web(files={"index.html": "hello"})),
+    ("invalid_file", web(files={"/srv/": "hello"})),
+    ("invalid_file", web(files={"/srv/a:b": "hello"})),
+    ("invalid_file", web(files={"/srv/index.html": {"a": 1}})),
+    ("invalid_address", web(address="home")),
+    ("invalid_address", web(address="192.168.1.210,192.168.1.211")),
+    ("invalid_address", web(address="192.168.1.210", type="NodePort")),
+    ("invalid_address", web(pool="home", type="ClusterIP")),
+    ("address_outside_pools", web(address="192.168.1.199")),
+    (
+        "address_outside_pools",
+        web(address="192.168.1.200", pool="pool1") | pools("192.168.1.200-192.168.1.201", "192.168.1.202/32"),
+    ),
+    ("address_taken", web({}, {"name": "two"}, address="192.168.1.210")),
+    ("unknown_pool", web(pool="hoem")),
+    ("no_pool_for_service", web() | pool(namespaces=["prod"])),
+    ("no_pool_for_service", web(address="192.168.1.210") | pool(namespaces=["prod"])),
+    ("no_pool_for_service", web(pool="home") | pool(namespaces=["prod"])),
+    ("no_pool_for_service", web() | pool(auto_assign=False)),
 ]
 
 DUBIOUS: t.Final[list[tuple[str, Changes]]] = [
     ("unreachable", {"readings node3": GONE}),
-    ("servicelb_enabled", config(disable=["traefik"])),
     ("little_disk", node2("disk free_mib", 4095)),
     ("little_memory", node2("memory total_mib", 400)),
     ("little_memory", {"readings node1 memory total_mib": 1000}),
@@ -339,6 +439,28 @@ FINE: t.Final[list[Changes]] = [
     {**node2("default_route", None), **node2("interfaces", [])},
     pools("192.168.1.192/28", "192.168.1.208-192.168.1.215"),
     node2("interfaces", [*ELSEWHERE, *SOUND["readings"]["node2"]["interfaces"][1:]]) | config(node_label=["a=b"]),
+    pool(priority=10, namespaces=["prod"], advertise={"interfaces": ["eth0"]}),
+    selector(matchLabels={"app.example.org/tier": "front", "empty": ""}),
+    expression(key="tier", operator="In", values=["front", "back"]),
+    expression(key="tier", operator="DoesNotExist"),
+    {"hostvars localhost web_service_services": []},
+    web({}, {"name": "two", "port": "8080", "service_port": 8080}),
+    web({}, {"namespace": "web"}),
+    {"hostvars localhost web_service_services": [{"name": "mysite", "state": "absent"}]},
+    web(type="NodePort", node_port=30080),
+    web(node_port=31080) | config(service_node_port_range="31000-32000"),
+    web({"type": "ClusterIP"}, {"name": "two", "type": "ClusterIP"}),
+    web(env={"PORT": 8080, "_debug": "true"}, secrets={"MY.PASSWORD": "secret", "PIN": 1234}),
+    web(labels={"example.org/tier": "front", "empty": "", "version": 2}),
+    web(resources={"requests": {"cpu": 0.5, "memory": "64Mi"}, "limits": {"cpu": "500m", "memory": "1e9"}}),
+    web(probes={"readiness": {"httpGet": {"path": "/", "port": 80}, "periodSeconds": 5}, "startup": None}),
+    web(files={"/srv/index.html": "hello"}),
+    web(address="192.168.1.210"),
+    web(address="192.168.1.210", pool="home"),
+    web(pool="home") | pool(auto_assign=False),
+    web(namespace="prod") | pool(namespaces=["prod"]),
+    web() | pool(namespaces=["prod"], namespace_selectors=[{"matchLabels": {"public": "yes"}}]),
+    web({}, {"name": "old", "state": "absent", "address": "10.0.0.1"}),
 ]
 """What comes near to a fault and is none."""
 
@@ -406,15 +528,18 @@ JUNK = st.recursive(
     max_leaves=4,
 )
 
+OF_A_SERVICE = ("name", "image", "type", "env", "secrets", "labels", "resources", "probes", "files", "address", "pool")
+
 
 @settings(deadline=None)
 @given(
     config=JUNK | st.dictionaries(st.sampled_from([*KINDS]), JUNK),
     pools=JUNK | st.lists(st.fixed_dictionaries({"name": JUNK, "addresses": JUNK | st.lists(JUNK)}), max_size=3),
+    services=JUNK | st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(OF_A_SERVICE, JUNK)), max_size=2),
     others=st.fixed_dictionaries(dict.fromkeys(("k3s_api_endpoint", "k3s_token", "k3s_version"), JUNK)),
 )
-def test_no_setting_makes_a_check_fail(config: object, pools: object, others: Changes) -> None:
-    everything = {"ansible_host": "192.168.1.101", "k3s_config": config, "metallb_pools": pools, **others}
+def test_no_setting_makes_a_check_fail(config: object, pools: object, services: object, others: Changes) -> None:
+    everything = {"k3s_config": config, "metallb_pools": pools, "web_service_services": services, **others}
     for fault in faults(running(), {"hostvars": dict.fromkeys(SOUND["hostvars"], everything)}):
         assert fault["code"] in CODES
 
@@ -454,9 +579,27 @@ def test_no_secret_is_shown() -> None:
         config(token="hunter2"),
         config(datastore_endpoint={"password": "hunter2"}),
         {**running(token={"present": True, "sha256": sha256("old")}), **every_host("k3s_token", "hunter2")},
+        web(secrets={"PASSWORD": {"is": "hunter2"}}),
+        web(secrets={"MY PASSWORD": "hunter2"}, env={"A": "b"}),
+        web(secrets="hunter2"),
+        web(secrets=["hunter2"], imgae="x"),
     ]
     for change in wrong:
         assert "hunter2" not in str(faults(change)), change
+
+
+def test_only_settings_that_are_given_are_checked() -> None:
+    pools = [{"name": "home", "addresses": ["192.168.1.200-192.168.1.225"]}]
+    services = [{"name": "mysite", "image": "nginx:1.28", "address": "10.0.0.1", "node_port": 20000}]
+    assert setting_faults({}) == setting_faults({"metallb_pools": pools}) == []
+    assert setting_faults({"web_service_services": services}) == []
+    assert setting_faults({"web_service_services": services, "metallb_pools": []}) == []
+    found = setting_faults({"web_service_services": services, "metallb_pools": pools})
+    assert [(fault["severity"], fault["code"]) for fault in found] == [("error", "address_outside_pools")]
+    assert [fault["code"] for fault in setting_faults({"metallb_pools": [*pools, *pools]})] == [
+        "invalid_pool",
+        "pools_overlap",
+    ]
 
 
 def test_a_fault_is_three_lines_of_text() -> None:
