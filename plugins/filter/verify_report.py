@@ -14,7 +14,9 @@ description:
   - Names what is wrong.
 options:
   _input:
-    description: The C(Node) objects of the API.
+    description:
+      - The objects of the API, of the kinds C(Node), C(Service), C(Deployment), C(Pod), C(Event) and, of MetalLB,
+        C(ServiceL2Status) and C(ConfigurationState).
     type: list
     elements: dict
     required: true
@@ -23,13 +25,9 @@ options:
     type: list
     elements: dict
     required: true
-  services:
-    description: The C(Service) objects of the API.
-    type: list
-    elements: dict
-    required: true
   pages:
-    description: The results of a loop of M(ansible.builtin.uri) over O(services).
+    description:
+      - The results of a loop of M(ansible.builtin.uri) over what P(homecloud.k3s.verify_pages#filter) gave.
     type: list
     elements: dict
     required: true
@@ -38,7 +36,7 @@ options:
 EXAMPLES = r"""
 - name: Make a report of nodes alone
   ansible.builtin.debug:
-    msg: "{{ [] | homecloud.k3s.verify_report([], [], []) }}"
+    msg: "{{ [] | homecloud.k3s.verify_report([], []) }}"
 """
 
 RETURN = r"""
@@ -57,17 +55,33 @@ _value:
       sample: [{name: node1, address: 192.168.1.101, ready: true, version: v1.36.2+k3s1}]
     web_services:
       description:
-        - The web services, each with C(name), C(namespace), C(address), C(url), C(http_status) and C(first_line).
-        - C(http_status) is V(-1) for no answer.
+        - The web services, each with C(name), C(namespace), C(type), C(cluster_url) (where pods reach it), C(address),
+          C(pool), C(announced_by) (names of nodes), C(endpoints) and C(pages).
+        - C(endpoints) says how many pods are C(ready) and how many are C(wanted).
+        - Each of the C(pages) has C(url), C(http_status) and C(first_line). A ClusterIP has none, a NodePort one for
+          each node. C(http_status) is V(-1) for no answer.
       type: list
       elements: dict
       sample:
         - name: mysite
           namespace: default
+          type: LoadBalancer
+          cluster_url: http://mysite.default:80/
           address: 192.168.1.200
-          url: http://192.168.1.200:80/
-          http_status: 200
-          first_line: hello
+          pool: home
+          announced_by: [node1]
+          endpoints: {ready: 3, wanted: 3}
+          pages: [{url: "http://192.168.1.200:80/", http_status: 200, first_line: hello}]
+    addresses:
+      description: All addresses that MetalLB has given, each with C(address), C(service), C(pool) and C(announced_by).
+      type: list
+      elements: dict
+      sample: [{address: 192.168.1.200, service: default/mysite, pool: home, announced_by: [node1]}]
+    metallb_configuration:
+      description: What each part of MetalLB says of its configuration, as C(component), C(result) and C(error).
+      type: list
+      elements: dict
+      sample: [{component: controller, result: Valid, error: ""}]
     faults:
       description: What is wrong, each with C(code), C(severity), C(host) (empty), C(message), C(evidence), C(advice).
       type: list
