@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Checks the settings of what runs on the cluster, for a role that is used without the role
     C(homecloud.k3s.preflight), whose README lists the faults.
+positional: accept
 options:
   _input:
     description:
@@ -19,12 +20,17 @@ options:
         refers to it.
     type: dict
     required: true
+  accept:
+    description: Codes of errors to live with.
+    type: list
+    elements: str
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Check the pools alone
   ansible.builtin.debug:
-    msg: "{{ {'metallb_pools': pools} | homecloud.k3s.setting_faults }}"
+    msg: "{{ {'metallb_pools': pools} | homecloud.k3s.setting_faults([]) }}"
   vars:
     pools:
       - name: home

@@ -22,9 +22,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 def apply_faults(definitions: Iterable[KubernetesObject], applied: Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """A fault for each of the objects that was refused; applied is what the module returned, for all or in a loop."""
     # A single object is not returned as a list.
-    answers = [
-        answer for call in applied.get("results", [applied]) for answer in call["result"].get("results", [call])
-    ]
+    answers = [answer for call in applied.get("results", [applied]) for answer in call["result"].get("results", [call])]
     return [
         asdict(_fault(named(definition), answer["error"]))
         for definition, answer in zip(definitions, answers)

@@ -121,11 +121,11 @@ def find_faults(home: Home, accepted: Collection[str]) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.severity)
 
 
-def find_setting_faults(settings: Settings) -> list[Fault]:
-    """The errors of the settings of what runs on the cluster. One that is not given is not checked."""
+def find_setting_faults(settings: Settings, accepted: Collection[str]) -> list[Fault]:
+    """The errors, but for accepted ones, of the settings of what runs on the cluster. What is not given is not checked."""
     controller = Host("localhost", "server", settings)
     home = Home(hosts=[], groups={}, controller=controller, started=0, finished=0)
-    return [fault for check in OF_THE_CLUSTER for fault in _run(check, home, "error")]
+    return [fault for check in OF_THE_CLUSTER if check.__name__ not in accepted for fault in _run(check, home, "error")]
 
 
 def _run(check: Check, home: Home, severity: Severity) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ Private to the collection.
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
 from ansible.errors import AnsibleError
@@ -56,9 +56,9 @@ def preflight_faults(
     return [asdict(fault) for fault in find_faults(home, accept)]
 
 
-def setting_faults(settings: Variables) -> list[dict[str, t.Any]]:
+def setting_faults(settings: Variables, accept: Collection[str]) -> list[dict[str, t.Any]]:
     """What is wrong with the settings of what runs on the cluster."""
-    return [asdict(fault) for fault in find_setting_faults(_plain(settings))]
+    return [asdict(fault) for fault in find_setting_faults(_plain(settings), accept)]
 
 
 def _host(name: str, kind: Kind, variables: Variables, defaults: Settings, reading: Reading | None = None) -> Host:

@@ -91,12 +91,12 @@ def of_kind(objects: list[Thing], kind: str) -> Thing:
 
 def test_the_sample_inventory_has_no_fault() -> None:
     assert [service["name"] for service in sample()["web_service_services"]] == ["mysite"]
-    assert setting_faults(sample()) == []
+    assert setting_faults(sample(), []) == []
 
 
 def test_the_demonstration_in_the_sample_inventory(render: Render) -> None:
     settings = sample("nextcloud")
-    assert setting_faults(settings) == []
+    assert setting_faults(settings, []) == []
     (service,) = (service for service in settings["web_service_services"] if service["name"] == "nextcloud")
     objects = render([service])["__web_service_wanted"]
     assert [thing["kind"] for thing in objects] == ["Deployment", "Service"]

@@ -591,12 +591,14 @@ def test_no_secret_is_shown() -> None:
 def test_only_settings_that_are_given_are_checked() -> None:
     pools = [{"name": "home", "addresses": ["192.168.1.200-192.168.1.225"]}]
     services = [{"name": "mysite", "image": "nginx:1.28", "address": "10.0.0.1", "node_port": 20000}]
-    assert setting_faults({}) == setting_faults({"metallb_pools": pools}) == []
-    assert setting_faults({"web_service_services": services}) == []
-    assert setting_faults({"web_service_services": services, "metallb_pools": []}) == []
-    found = setting_faults({"web_service_services": services, "metallb_pools": pools})
+    assert setting_faults({}, []) == setting_faults({"metallb_pools": pools}, []) == []
+    assert setting_faults({"web_service_services": services}, []) == []
+    assert setting_faults({"web_service_services": services, "metallb_pools": []}, []) == []
+    home = {"web_service_services": services, "metallb_pools": pools}
+    found = setting_faults(home, [])
     assert [(fault["severity"], fault["code"]) for fault in found] == [("error", "address_outside_pools")]
-    assert [fault["code"] for fault in setting_faults({"metallb_pools": [*pools, *pools]})] == [
+    assert setting_faults(home, ["address_outside_pools"]) == []
+    assert [fault["code"] for fault in setting_faults({"metallb_pools": [*pools, *pools]}, [])] == [
         "invalid_pool",
         "pools_overlap",
     ]
