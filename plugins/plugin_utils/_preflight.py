@@ -122,7 +122,7 @@ def find_faults(home: Home, accepted: Collection[str]) -> list[Fault]:
 
 
 def find_setting_faults(settings: Settings, accepted: Collection[str]) -> list[Fault]:
-    """The errors, but for accepted ones, of the settings of what runs on the cluster. What is not given is not checked."""
+    """The errors, but for accepted ones, of the settings of what runs on the cluster, as far as these are given."""
     controller = Host("localhost", "server", settings)
     home = Home(hosts=[], groups={}, controller=controller, started=0, finished=0)
     return [fault for check in OF_THE_CLUSTER if check.__name__ not in accepted for fault in _run(check, home, "error")]
