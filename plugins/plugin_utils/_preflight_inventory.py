@@ -27,6 +27,7 @@ _SETTINGS = (
     "k3s_token",
     "k3s_version",
     "metallb_pools",
+    "metallb_state",
     "web_service_services",
 )
 

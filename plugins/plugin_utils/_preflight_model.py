@@ -322,6 +322,10 @@ class Home:
         return ((host, reading) for host, reading in self.read if host.kind == "server")
 
     @property
+    def has_metallb(self) -> bool:
+        return self.controller.setting("metallb_state") != "absent"
+
+    @property
     def cluster_config(self) -> Config:
         """What the user's configuration comes to on the server: agents take these from it."""
         return next((host.config for host in self.hosts if host.kind == "server"), {})

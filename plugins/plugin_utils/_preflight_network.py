@@ -109,7 +109,7 @@ def invalid_selector(home: Home) -> Iterator[Finding]:
 
 def no_pool(home: Home) -> Iterator[Finding]:
     """C(metallb_pools) is empty, so no Service gets an address."""
-    if not home.controller.setting("metallb_pools"):
+    if home.has_metallb and not home.controller.setting("metallb_pools"):
         yield Finding(
             "MetalLB gets no pool, so Services of the type LoadBalancer wait for an address for ever.",
             "metallb_pools is empty",

@@ -230,7 +230,7 @@ def invalid_network(home: Home) -> Iterator[Finding]:
 
 def servicelb_enabled(home: Home) -> Iterator[Finding]:
     """The service load balancer of k3s would run beside MetalLB."""
-    for host in home.hosts:
+    for host in home.hosts if home.has_metallb else ():
         if host.kind == "server" and "disable" in host.k3s_config and "servicelb" not in words(host.config["disable"]):
             yield Finding(
                 'k3s_config replaces "disable" without "servicelb", so the load balancer of k3s will run. '

@@ -374,6 +374,7 @@ FINE: t.Final[list[Changes]] = [
     {"hostvars node2 k3s_version": "v1.36.1+k3s1"},
     every_host("k3s_config", {"node-label+": ["a=b"], "debug": True, "v": 2, "disable+": "traefik", "tls-san": ""}),
     config(disable="traefik,servicelb"),
+    {**config(disable="traefik"), **every_host("metallb_state", "absent"), **every_host("metallb_pools", [])},
     config(cluster_cidr="10.52.0.0/16,fd52::/56", service_cidr=["10.53.0.0/16", "fd53::/112"]),
     every_host("k3s_token", "correct-horse-battery-staple"),
     every_host("k3s_token", SECURE_TOKEN),
