@@ -148,7 +148,11 @@ def test_what_others_made_is_told_apart(cluster: Captured) -> None:
     reading = read(cluster, OURS)
     assert [pool["ours"] for pool in reading["pools"]] == [False]
     assert (reading["controller"]["ours"], reading["speakers"]["ours"]) == (False, True)
-    assert managers({"metadata": {}}) == set()
+    assert (
+        managers({"metadata": {}})
+        == managers({"metadata": {"managedFields": [{"manager": OURS, "operation": "Update"}]}})
+        == set()
+    )
 
 
 def test_a_pool_that_nobody_announces(cluster: Captured) -> None:
@@ -279,7 +283,8 @@ def test_what_an_object_has_of_what_is_wanted(there: object, wanted: object, ans
 
 def manifest(cluster: Captured, place: Path) -> str:
     """A manifest of some objects of the cluster, without what the API has added."""
-    things = [cluster["Deployment metallb-system/controller"], cluster["DaemonSet metallb-system/speaker"]]
+    kind = cluster.add("CustomResourceDefinition", "apiextensions.k8s.io/v1", "ipaddresspools.metallb.io", "")
+    things = [cluster["Deployment metallb-system/controller"], cluster["DaemonSet metallb-system/speaker"], kind]
     written = [
         {**thing, "metadata": {key: thing["metadata"][key] for key in ("name", "namespace")}, "status": None}
         for thing in things
@@ -301,6 +306,9 @@ def test_a_cluster_that_is_not_as_its_manifest_says(cluster: Captured, tmp_path:
     cluster.add("Deployment", "apps/v1", "of-the-last-version")["metadata"].update(mine)
     cluster.add("Deployment", "apps/v1", "of-others")
     cluster.add("Deployment", "apps/v1", "of-ours", "web")["metadata"].update(mine)
+    # with a kind all objects of the kind would go
+    kind = cluster.add("CustomResourceDefinition", "apiextensions.k8s.io/v1", "addresspools.metallb.io", "")
+    kind["metadata"].update(mine)
     assert compare(cluster, path, OURS) == {
         "differences": ["DaemonSet metallb-system/speaker"],
         "surplus": [
