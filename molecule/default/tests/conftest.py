@@ -6,20 +6,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import sys
 import typing as t
-import urllib.request
 
 import openshift_client as oc
 import pytest
 import yaml
-from scenario import COLLECTION, Controller, Kubectl, Lab
+from scenario import COLLECTION, Controller, Kubectl, Lab, fetch_kubectl
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from scenario import Pool
+
+sys.path.insert(0, str(COLLECTION / "tests/lab"))
 
 K3S_DEFAULTS = COLLECTION / "roles/k3s/defaults/main.yml"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")
@@ -39,16 +49,7 @@ def k3s_version() -> str:
 
 @pytest.fixture(scope="session")
 def kubectl(lab: Lab, k3s_version: str, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """The kubectl of the cluster's version, as the mirror has it."""
-    url = f"{lab.facts['mirror_url']}/kubernetes/{k3s_version.split('+')[0]}/bin/linux/amd64/kubectl"
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        program = answer.read()
-    with urllib.request.urlopen(url + ".sha256", timeout=60) as answer:
-        assert hashlib.sha256(program).hexdigest() == answer.read().decode().strip()
-    path = tmp_path_factory.mktemp("kubectl") / "kubectl"
-    path.write_bytes(program)
-    path.chmod(0o755)
-    return Kubectl(path, lab.facts["paths"]["kubeconfig"])
+    return fetch_kubectl(lab, k3s_version, tmp_path_factory.mktemp("kubectl"))
 
 
 @pytest.fixture
@@ -67,3 +68,19 @@ def mysite(cluster: None) -> str:
         service = oc.selector("service/mysite").object().as_dict()
     (ingress,) = service["status"]["loadBalancer"]["ingress"]
     return str(ingress["ip"])
+
+
+@pytest.fixture(scope="session")
+def pool(lab: Lab) -> Callable[..., Pool]:
+    """An item of metallb_pools, from the last numbers of its addresses."""
+
+    def make(name: str, first: int, last: int, **settings: object) -> Pool:
+        return {"name": name, "addresses": [f"{lab.at(first)}-{lab.at(last)}"], **settings}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def home_pool(pool: Callable[..., Pool]) -> Pool:
+    """The pool of the lab's inventory."""
+    return pool("home", 200, 225)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,14 +15,50 @@ import subprocess
 import sys
 import time
 import typing as t
+import urllib.request
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+
+import yaml
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 COLLECTION = Path(__file__).parents[3]
 LAB = COLLECTION / "tests/lab/lab.py"
+ROLE = Path(__file__).with_name("role.yml")
+METALLB = "metallb-system"
+PAGE = "mysite, served by the pod"
+
+Pool = dict[str, t.Any]  # an item of metallb_pools
+
+
+def refused(done: Result, code: str, *words: str) -> None:
+    """Make sure that a run has failed for this reason, and has named these things."""
+    assert done.code != 0
+    missing = [word for word in (f"ERROR {code}", *words) if word not in done.output]
+    assert not missing, f"{missing}\n{done.output}"
+
+
+def load_balanced(name: str, namespace: str = "default", **metadata: object) -> dict[str, t.Any]:
+    """A Service that asks for an address of the LAN; there, mysite answers."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "spec": {"type": "LoadBalancer", "selector": {"app.kubernetes.io/name": "mysite"}, "ports": [{"port": 80}]},
+    }
+
+
+def pool_of_others(lab: Lab) -> dict[str, t.Any]:
+    """A pool that somebody has made by hand."""
+    return {
+        "apiVersion": "metallb.io/v1beta1",
+        "kind": "IPAddressPool",
+        "metadata": {"name": "of-others", "namespace": METALLB},
+        "spec": {"addresses": [f"{lab.at(245)}-{lab.at(246)}"]},
+    }
 
 
 def wait_until(condition: Callable[[], object], within: float = 60) -> None:
@@ -47,12 +84,26 @@ class Lab:
         return facts
 
     @property
+    def settings(self) -> dict[str, t.Any]:
+        """What the inventory of the lab has beyond the sample home."""
+        text = Path(self.facts["paths"]["inventory"], "group_vars/all/lab.yml").read_text()
+        settings: dict[str, t.Any] = yaml.safe_load(text)
+        return settings
+
+    @property
     def nodes(self) -> list[str]:
         return [name for name, host in self.facts["hosts"].items() if host["role"] in ("server", "agent")]
 
     def have_nodes(self, count: int) -> None:
         """Add nodes, which are bare, or remove the last ones."""
         self._run("up", "--nodes", str(count))
+
+    def off(self, host: str) -> None:
+        """Pull the plug."""
+        self._run("off", host)
+
+    def switch_on(self) -> None:
+        self._run("up")
 
     def on(self, host: str, *command: str, stdin: str | None = None) -> str:
         return self._run("shell", host, "--", *command, stdin=stdin)
@@ -66,6 +117,33 @@ class Lab:
 
     def address(self, host: str) -> str:
         return str(self.facts["hosts"][host]["address"])
+
+    def at(self, number: int) -> str:
+        """An address on the LAN."""
+        return str(self.facts["subnet"]).replace(".0/24", f".{number}")
+
+    def page(self, url: str, within: int = 5) -> str:
+        """What the LAN client gets."""
+        return self.on("client", "curl", "--fail", "--silent", "--show-error", "--max-time", str(within), url)
+
+    def answering(self, address: str) -> set[str]:
+        """The nodes whose interfaces answer on the LAN for an address."""
+        # A node may be asked for its own address only by others, so the client asks.
+        interface = self.on("client", "ip", "-oneline", "route", "get", address).split(" dev ")[1].split()[0]
+        replies = self.on("client", "arping", "-I", interface, "-c", "3", "-w", "5", address)
+        macs = {line.split("[")[1].split("]")[0].lower() for line in replies.splitlines() if "reply from" in line}
+        links = {node: self.on(node, "ip", "-json", "link", "show", "dev", interface) for node in self.nodes}
+        nodes = {json.loads(link)[0]["address"]: node for node, link in links.items()}
+        return {nodes.get(mac, mac) for mac in macs}
+
+    def boot_id(self, host: str) -> str:
+        try:
+            return self.on(host, "cat", "/proc/sys/kernel/random/boot_id").strip()
+        except subprocess.CalledProcessError:
+            return ""  # it is off
+
+    def has_rebooted(self, host: str, old_boot_id: str) -> bool:
+        return self.boot_id(host) not in ("", old_boot_id)
 
     def _run(self, command: str, *arguments: str, stdin: str | None = None) -> str:
         line = self._line(command, *arguments)
@@ -86,16 +164,76 @@ class Kubectl:
         line = [str(self.program), f"--kubeconfig={self.kubeconfig}", "--request-timeout=5s", *words]
         return subprocess.run(line, check=True, input=stdin, stdout=subprocess.PIPE, text=True, timeout=30).stdout
 
-    def status(self, kind: str, name: str) -> dict[str, t.Any]:
+    def apply(self, *objects: Mapping[str, t.Any]) -> None:
+        document = {"apiVersion": "v1", "kind": "List", "items": objects}
+        self("apply", "--filename=-", stdin=json.dumps(document))
+
+    def objects(self, kinds: str, *options: str) -> list[dict[str, t.Any]]:
+        """All objects of these kinds in all namespaces."""
+        items = json.loads(self("get", kinds, "--all-namespaces", "--output=json", *options))["items"]
+        return [dict(item) for item in items]
+
+    def status(self, kind: str, name: str, namespace: str = "default") -> dict[str, t.Any]:
         """The status of an object; empty if there is no such object, or no answer."""
         try:
-            return dict(json.loads(self("get", kind, name, "--output=json"))["status"])
+            return dict(json.loads(self("get", kind, name, f"--namespace={namespace}", "--output=json"))["status"])
         except subprocess.CalledProcessError:
             return {}
+
+    def address(self, name: str, namespace: str = "default") -> str:
+        """The address that a load balancer has given a Service."""
+        ingress = self.status("service", name, namespace).get("loadBalancer", {}).get("ingress", [{}])
+        return str(ingress[0].get("ip", ""))
+
+    def announcing(self, name: str, namespace: str = "default") -> list[str]:
+        """The nodes that say that they announce the address of a Service."""
+        statuses = [thing.get("status", {}) for thing in self.objects("servicel2statuses.metallb.io")]
+        of = [s for s in statuses if (s.get("serviceNamespace"), s.get("serviceName")) == (namespace, name)]
+        return [str(status["node"]) for status in of]
+
+    def has_restarted(self, node: str, since: float) -> bool:
+        """Whether all pods of a node are ready and have started since it was switched on."""
+        try:
+            pods = [pod for pod in self.objects("pods") if pod["spec"].get("nodeName") == node]
+        except subprocess.CalledProcessError:
+            return False  # the API is not back
+        containers = [container for pod in pods for container in pod["status"].get("containerStatuses", [])]
+        moment = datetime.fromtimestamp(int(since), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        started = [container["state"].get("running", {}).get("startedAt", "") >= moment for container in containers]
+        return all(started) and all(container["ready"] for container in containers)
+
+    def specs(self, kinds: str) -> list[dict[str, t.Any]]:
+        return [thing["spec"] for thing in self.objects(kinds)]
+
+    def pools(self) -> dict[str, list[t.Any]]:
+        """What the pools and their advertisements say, by their names."""
+        pools: dict[str, list[t.Any]] = {}
+        for thing in self.objects("ipaddresspools,l2advertisements"):
+            pools.setdefault(thing["metadata"]["name"], []).append(thing["spec"])
+        return pools
+
+    def is_complete(self, kind: str, name: str, namespace: str) -> bool:
+        """Whether all pods of a Deployment or DaemonSet are ready."""
+        status = self.status(kind, name, namespace)
+        wanted = status.get("replicas", status.get("desiredNumberScheduled"))
+        return wanted is not None and wanted == status.get("readyReplicas", status.get("numberReady"))
 
     def is_ready(self, kind: str, name: str) -> bool:
         conditions = self.status(kind, name).get("conditions", [])
         return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def fetch_kubectl(lab: Lab, version: str, directory: Path) -> Kubectl:
+    """The kubectl of the cluster's version, as the mirror has it."""
+    url = f"{lab.facts['mirror_url']}/kubernetes/{version.partition('+')[0]}/bin/linux/amd64/kubectl"
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        program = answer.read()
+    with urllib.request.urlopen(url + ".sha256", timeout=60) as answer:
+        assert hashlib.sha256(program).hexdigest() == answer.read().decode().strip()
+    path = directory / "kubectl"
+    path.write_bytes(program)
+    path.chmod(0o755)
+    return Kubectl(path, lab.facts["paths"]["kubeconfig"])
 
 
 @dataclass(frozen=True)
@@ -119,6 +257,10 @@ class Controller:
 
     def site(self, *options: str, **variables: object) -> Result:
         return self.play("site.yml", options, variables)
+
+    def role(self, name: str, *options: str, **variables: object) -> Result:
+        """One of the roles for what runs on the cluster, and no other."""
+        return self.play(str(ROLE), options, {"tested_role": name, **variables})
 
     def play(
         self, playbook: str, options: Sequence[str], variables: Mapping[str, object], home: Path | None = None

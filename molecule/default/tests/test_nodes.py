@@ -68,7 +68,7 @@ def bare_tree(lab: Lab, pig: None) -> set[str]:
 def fewer_pods(lab: Lab) -> None:
     """A wish of the user for the guinea pig, from now on."""
     inventory = Path(lab.facts["paths"]["inventory"])
-    config = yaml.safe_load((inventory / "group_vars/all/lab.yml").read_text()).get("k3s_config", {})
+    config = lab.settings.get("k3s_config", {})
     config["kubelet-arg"] = [*config.get("kubelet-arg", []), "max-pods=50"]
     wish = inventory / "host_vars" / f"{PIG}.yml"
     wish.parent.mkdir(exist_ok=True)
@@ -102,17 +102,6 @@ def contents(lab: Lab) -> str:
     """What the files are that the roles put onto the guinea pig."""
     files = " ".join(OURS)
     return lab.sh(PIG, f"sha256sum {files}; stat --format='%n %a %U %G' {files}")
-
-
-def boot_id(lab: Lab, host: str) -> str:
-    try:
-        return lab.on(host, "cat", "/proc/sys/kernel/random/boot_id").strip()
-    except subprocess.CalledProcessError:
-        return ""  # it is off
-
-
-def has_rebooted(lab: Lab, host: str, old_boot_id: str) -> bool:
-    return boot_id(lab, host) not in ("", old_boot_id)
 
 
 def k3s_started(lab: Lab) -> int:
@@ -256,11 +245,11 @@ echo 'net.ipv4.ip_forward = 0' > /etc/sysctl.d/90-k3s.conf
 
 
 def test_drift_is_mended(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
-    before = contents(lab), boot_id(lab, PIG)
+    before = contents(lab), lab.boot_id(PIG)
     lab.sh(PIG, DRIFT)
     done = controller.site(ON_PIG)
     assert done.code == 0, done.output
-    assert (contents(lab), boot_id(lab, PIG)) == before
+    assert (contents(lab), lab.boot_id(PIG)) == before
     assert lab.sh(PIG, "systemctl is-enabled k3s-agent; systemctl is-active k3s-agent").split() == ["enabled", "active"]
     wait_until(lambda: kubectl.is_ready("node", PIG))
     done = controller.site(ON_PIG)
@@ -314,12 +303,12 @@ def test_nodes_come_back_from_a_reboot(
     lab: Lab, controller: Controller, kubectl: Kubectl, mysite: str, pod: str
 ) -> None:
     hosts = ("server1", PIG)
-    before = {host: boot_id(lab, host) for host in hosts}
+    before = {host: lab.boot_id(host) for host in hosts}
     old_container = container_of(kubectl, pod)
     for host in hosts:
         lab.sh(host, "systemctl reboot &")
     for host in hosts:
-        wait_until(partial(has_rebooted, lab, host, before[host]))
+        wait_until(partial(lab.has_rebooted, host, before[host]))
     wait_until(lambda: container_of(kubectl, pod) not in ("", old_container), within=120)
     for host in hosts:
         wait_until(partial(kubectl.is_ready, "node", host))
