@@ -21,6 +21,7 @@ KEYS: dict[str, Callable[[Span], str]] = {
     "role": lambda span: span.role or "no role",
     "task": lambda span: f"{span.role or span.play}: {span.task}" if span.task else span.play,
 }
+SPREAD: dict[str, Callable[[Sequence[float]], float]] = {"median": median, "min": min, "max": max}
 COUNTS = ("ok", "changed", "skipped")
 
 
@@ -66,7 +67,7 @@ def as_json(series: Sequence[Series]) -> str:
         "series": [
             {
                 "name": one.name,
-                "seconds": {"median": median(one.seconds), "min": min(one.seconds), "max": max(one.seconds)},
+                "seconds": {name: figure(one.seconds) for name, figure in SPREAD.items()},
                 "shares": {name: one.shares(key) for name, key in KEYS.items()},
                 "runs": [asdict(run) for run in one.runs],
             }
@@ -83,7 +84,7 @@ def as_text(series: Sequence[Series], top: int) -> str:
 def lines(series: Sequence[Series], top: int) -> Iterator[str]:
     yield ", ".join(f"{name} {value}" for name, value in machine().items())
     yield ""
-    yield from table(["", "runs", "median", "min", "max", "load", "tasks", *COUNTS], [summary(one) for one in series])
+    yield from table(["", "runs", *SPREAD, "load", "tasks", *COUNTS], [summary(one) for one in series])
     for one in series:
         yield from details(one, top)
 
@@ -91,10 +92,13 @@ def lines(series: Sequence[Series], top: int) -> Iterator[str]:
 def summary(series: Series) -> list[str]:
     """A line of the table: the highest load, and the counts of the last run, of all hosts together."""
     last = series.runs[-1]
-    times = (median(series.seconds), min(series.seconds), max(series.seconds))
     counts = (last.tasks, *(last.results(kind) for kind in COUNTS))
     load = max(run.load for run in series.runs)
-    return [series.name, str(len(series.runs)), *(f"{time:.1f} s" for time in times), f"{load:.1f}", *map(str, counts)]
+    return [series.name, str(len(series.runs)), *spread(series.seconds), f"{load:.1f}", *map(str, counts)]
+
+
+def spread(seconds: Sequence[float]) -> list[str]:
+    return [f"{figure(seconds):.1f} s" for figure in SPREAD.values()]
 
 
 def details(series: Series, top: int) -> Iterator[str]:
