@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
     def command(name: str, summary: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, parents=[common], help=summary, description=summary)
 
-    command("build", "make the images and binaries that are missing")
+    command("build", "make what is missing of all that labs and tests need")
     up = command("up", "start the lab, building first what is missing")
     up.add_argument(
         "--nodes", type=int, choices=range(1, len(NODE_NAMES) + 1), help="how many (default: as before, at first 3)"
@@ -68,7 +68,7 @@ def become_root() -> None:
 
 def up(name: str, node_count: int | None, paths: Paths) -> None:
     release = Release.from_environment()
-    image = build.everything(paths.cache, release)
+    image = build.needed(paths.cache, release)
     mirror = paths.cache / "mirror"
     with step("starting the lab"):
         with host.exclusive():

@@ -157,7 +157,7 @@ def on_an_agent(kubectl: Kubectl, lab: Lab) -> Iterator[tuple[str, str]]:
 
     try:
         wait_until(lambda: len(announced()) == len(names))
-        name, (node,) = next(item for item in announced().items() if item[1] != ["server1"])
+        (name, (node,)), *_others = (item for item in announced().items() if item[1] != ["server1"])
         yield name, node
     finally:
         kubectl("delete", "service", *names)

@@ -26,7 +26,7 @@ NODE_IMAGE = "localhost/homecloud-lab/node"
 STRIPPED = "-ldflags=-s -w"
 
 
-def everything(cache: Path, release: Release) -> str:
+def needed(cache: Path, release: Release) -> str:
     """All that a lab needs, in the cache. Returns the name of the nodes' image."""
     own(cache)
     workshop = Workshop(cache)
@@ -36,6 +36,14 @@ def everything(cache: Path, release: Release) -> str:
         if release.mirrored:
             fill_mirror(workshop, release)
     return image
+
+
+def everything(cache: Path, release: Release) -> None:
+    """That, and what only tests need."""
+    needed(cache, release)
+    if release.mirrored:
+        with locked(cache):
+            fill_mirror_with_the_past(Workshop(cache))
 
 
 @contextmanager
@@ -233,13 +241,16 @@ def fill_mirror(workshop: Workshop, release: Release) -> None:
     k3s_release(workshop, release, arch, pause)
     kubectl_release(workshop, release, arch)
     metallb_release(workshop, release.metallb_version, "mirror/images/metallb.tar", arch)
-    # Not among the archives that every node gets.
-    older = settings.METALLB_OLDER
-    metallb_release(workshop, older, f"mirror/metallb/{older}/images.tar", arch)
-    for name in ("namespace", "metallb"):
-        metallb_manifest(workshop, settings.METALLB_OF_CONFIGMAP, f"manifests/{name}.yaml")
     nginx = Image(settings.NGINX_IMAGE, {"/": nginx_tree(workshop)}, ("/usr/sbin/nginx", "-g", "daemon off;"))
     archive(workshop, "mirror/images/nginx.tar", [nginx], arch)
+
+
+def fill_mirror_with_the_past(workshop: Workshop) -> None:
+    """What may be on a cluster before the collection comes. Its images are not among the archives that nodes get."""
+    older = settings.METALLB_OLDER
+    metallb_release(workshop, older, f"mirror/metallb/{older}/images.tar", settings.debian_arch())
+    for name in ("namespace", "metallb"):
+        metallb_manifest(workshop, settings.METALLB_OF_CONFIGMAP, f"manifests/{name}.yaml")
 
 
 def k3s_sources() -> list[Path]:

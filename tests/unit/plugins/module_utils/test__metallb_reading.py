@@ -24,7 +24,7 @@ class Captured(Cluster):
     """A cluster with these objects."""
 
     def __init__(self) -> None:
-        self.things: list[Thing] = list(yaml.safe_load_all(CAPTURED))
+        self.things: list[Thing] = yaml.safe_load(CAPTURED)["items"]
 
     def objects(self, kind: str, api_version: str, **where: str) -> list[Thing]:
         return [

@@ -33,7 +33,7 @@ class Client:
     """An API with these objects, by the client's own interface."""
 
     def __init__(self) -> None:
-        self.things: list[Thing] = list(yaml.safe_load_all(DATA.read_text(encoding="utf-8")))
+        self.things: list[Thing] = yaml.safe_load(DATA.read_text(encoding="utf-8"))["items"]
 
     def resource(self, kind: str, api_version: str) -> list[Thing]:
         found = [thing for thing in self.things if (thing["kind"], thing["apiVersion"]) == (kind, api_version)]
