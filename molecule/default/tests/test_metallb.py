@@ -72,6 +72,9 @@ def test_a_controller_that_is_down_is_waited_for(
     controller: Controller, kubectl: Kubectl, pool: Callable[..., Pool], home_pool: Pool
 ) -> None:
     kubectl("delete", "pods", "--selector=component=controller", f"--namespace={METALLB}", "--force")
+    done = controller.role("metallb")
+    assert (done.code, done.changed) == (0, {"localhost": 0}), done.output
+    kubectl("delete", "pods", "--selector=component=controller", f"--namespace={METALLB}", "--force")
     done = controller.role("metallb", metallb_pools=[home_pool, pool("more", 226, 229)])
     assert done.code == 0, done.output
     assert set(kubectl.pools()) == {"home", "more"}
