@@ -10,8 +10,8 @@ short_description: Show faults as text
 author: homecloud.k3s contributors (@homecloud-k3s)
 version_added: 0.1.0
 description:
-  - Renders what P(homecloud.k3s.preflight_faults#filter) or P(homecloud.k3s.k3s_diagnosis#filter) found as lines
-    of text.
+  - Renders faults as lines of text, whichever filter found them, as P(homecloud.k3s.preflight_faults#filter) or
+    P(homecloud.k3s.workload_faults#filter).
 options:
   _input:
     description: The faults.

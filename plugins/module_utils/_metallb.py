@@ -239,8 +239,8 @@ def webhook_ready(configurations: Iterable[KubernetesObject], endpoint_slices: I
 
 def uses_configmap(version: str) -> bool:
     """Whether a MetalLB of this version takes its pools from a ConfigMap."""
-    numbers = re.fullmatch(r"v(\d+)\.(\d+)\..*", version)
-    return bool(numbers) and tuple(map(int, numbers.groups())) < _FIRST_WITH_POOL_OBJECTS  # type: ignore[union-attr]
+    match = re.fullmatch(r"v(\d+)\.(\d+)\..*", version)
+    return match is not None and (int(match[1]), int(match[2])) < _FIRST_WITH_POOL_OBJECTS
 
 
 @dataclass(frozen=True)
