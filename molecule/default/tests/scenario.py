@@ -126,6 +126,13 @@ class Lab:
         """What the LAN client gets."""
         return self.on("client", "curl", "--fail", "--silent", "--show-error", "--max-time", str(within), url)
 
+    def has_page(self, url: str) -> bool:
+        """Whether the LAN client gets a page."""
+        try:
+            return bool(self.page(url))
+        except subprocess.CalledProcessError:
+            return False
+
     def answering(self, address: str) -> set[str]:
         """The nodes whose interfaces answer on the LAN for an address."""
         # A node may be asked for its own address only by others, so the client asks.

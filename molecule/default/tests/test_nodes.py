@@ -312,7 +312,8 @@ def test_nodes_come_back_from_a_reboot(
     wait_until(lambda: container_of(kubectl, pod) not in ("", old_container), within=120)
     for host in hosts:
         wait_until(partial(kubectl.is_ready, "node", host))
-    assert "mysite" in lab.on("client", "curl", "--fail", "--silent", "--max-time", "5", f"http://{mysite}/")
+    # A node is Ready before its speaker and its Services are.
+    wait_until(partial(lab.has_page, f"http://{mysite}/"))
     done = controller.site("--diff", "-vvv")
     assert not [secret for secret in read_secrets(lab) if secret in done.output]
     assert done.code == 0, done.output
