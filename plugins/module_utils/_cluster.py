@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import K8SClient
+    from kubernetes.dynamic.resource import Resource
+    from urllib3.response import HTTPResponse
 
 KubernetesObject = t.Mapping[str, t.Any]
+
+_TIMEOUT: t.Final = 30  # seconds; without one a server that has lost its power is waited for until the connection ends
 
 
 def named(thing: KubernetesObject) -> str:
@@ -64,28 +67,70 @@ def is_rolled_out(workload: KubernetesObject) -> bool:
 
 
 class Cluster:
-    """What can be read of a cluster with the client of kubernetes.core. A kind that is not there has no objects."""
+    """A cluster through the client of kubernetes.core, which has its exceptions."""
 
     def __init__(self, client: K8SClient) -> None:
         self._client = client
 
     def objects(self, kind: str, api_version: str, **where: str) -> list[dict[str, t.Any]]:
-        """All objects of a kind, in a namespace or with labels if asked."""
-        items: list[dict[str, t.Any]] = (self._get(kind, api_version, **where) or {}).get("items", [])
+        """All objects of a kind, in a namespace or with labels if asked; none if the cluster does not have the kind."""
+        return self.listed(kind, api_version, **where) or []
+
+    def listed(self, kind: str, api_version: str, **where: str) -> list[dict[str, t.Any]] | None:
+        """The same; None if the cluster does not have the kind."""
+        found = self._get(kind, api_version, **where)
+        if found is None:
+            return None
         # The items of a list are without their kind.
-        return [{"apiVersion": api_version, "kind": kind, **item} for item in items]
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
 
     def current(self, wanted: KubernetesObject) -> dict[str, t.Any] | None:
         """The object of this kind and name, if there is one."""
-        metadata = wanted["metadata"]
-        where: Mapping[str, str] = {key: metadata[key] for key in ("name", "namespace") if key in metadata}
-        return self._get(wanted["kind"], wanted["apiVersion"], **where)
+        return self._get(wanted["kind"], wanted["apiVersion"], **_place(wanted))
+
+    def apply(
+        self, wanted: KubernetesObject, field_manager: str, force: bool = False, dry_run: bool = False
+    ) -> dict[str, t.Any]:
+        """Apply an object on the side of the server, and return what it has become."""
+        return self._answer(
+            self._resource(wanted).server_side_apply(
+                body=wanted,
+                field_manager=field_manager,
+                force_conflicts=force,
+                dry_run="All" if dry_run else None,
+                serialize=False,
+                _request_timeout=_TIMEOUT,
+            )
+        )
+
+    def delete(self, thing: KubernetesObject) -> None:
+        """Delete just this object, not one of its name that has come after it."""
+        self._resource(thing).delete(
+            **_place(thing),
+            body={"preconditions": {"uid": thing["metadata"]["uid"]}},
+            serialize=False,
+            _request_timeout=_TIMEOUT,
+        )
+
+    def _resource(self, thing: KubernetesObject) -> Resource:
+        return self._client.resource(thing["kind"], thing["apiVersion"])
 
     def _get(self, kind: str, api_version: str, **where: str) -> dict[str, t.Any] | None:
         from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 
         try:
-            found: dict[str, t.Any] = self._client.get(self._client.resource(kind, api_version), **where).to_dict()
+            resource = self._client.resource(kind, api_version)
+            return self._answer(resource.get(**where, serialize=False, _request_timeout=_TIMEOUT))
         except (NotFoundError, ResourceNotFoundError):
             return None
-        return found
+
+    @staticmethod
+    def _answer(response: HTTPResponse) -> dict[str, t.Any]:
+        # As it is: to make the client's own objects of it takes many times as long.
+        answer: dict[str, t.Any] = json.loads(response.data)
+        return answer
+
+
+def _place(thing: KubernetesObject) -> dict[str, str]:
+    metadata = thing["metadata"]
+    return {key: metadata[key] for key in ("name", "namespace") if key in metadata}
