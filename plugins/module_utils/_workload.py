@@ -9,12 +9,14 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import is_rolled_out, pod_counts
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import is_rolled_out, named, pod_counts
+from ansible_collections.homecloud.k3s.plugins.module_utils._events import Events
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
-from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import addresses_of, annotation
+from ansible_collections.homecloud.k3s.plugins.module_utils._selector import selects
+from ansible_collections.homecloud.k3s.plugins.module_utils._snapshot import labels, place
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import KubernetesObject
 
@@ -43,16 +45,16 @@ _KINDS: t.Final = {
         'Ask for less in "resources", free or add nodes, or look at their taints with "kubectl describe nodes".',
     ),
     "image_not_pulled": _Kind(
-        "The image of {name} cannot be pulled.",
+        "The image of a pod of {name} cannot be pulled.",
         "Correct the name and the tag of the image, and look whether the nodes reach its registry "
         "and whether it has the image for their architecture.",
     ),
     "container_not_created": _Kind(
-        "The container of {name} cannot be created.",
+        "A container of a pod of {name} cannot be created.",
         "Correct what it refers to: a Secret, a ConfigMap, one of their keys, a path. " + _DESCRIBE,
     ),
     "out_of_memory": _Kind(
-        "The container of {name} was killed because it used more memory than it may.",
+        "A container of a pod of {name} was killed because it used more memory than it may.",
         'Raise the memory in "resources", or have the program use less.',
     ),
     "probe_failing": _Kind(
@@ -61,7 +63,7 @@ _KINDS: t.Final = {
         'logs {pod}" shows what it says.',
     ),
     "crash_loop": _Kind(
-        "The container of {name} ends again and again.",
+        "A container of a pod of {name} ends again and again.",
         '"kubectl --namespace {namespace} logs --previous {pod}" shows what it says.',
     ),
     "pod_not_started": _Kind("A pod of {name} cannot be started.", _DESCRIBE),
@@ -73,124 +75,106 @@ _KINDS: t.Final = {
 
 
 @dataclass(frozen=True)
-class _Reason:
+class Reason:
+    """Why a pod does not serve, and by what that was seen. pod is empty where there is not even one."""
+
     code: str
     evidence: str
     pod: str = ""
 
 
-class _Events:
-    """The events of objects."""
-
-    def __init__(self, events: Iterable[KubernetesObject]) -> None:
-        self._events = sorted(events, key=_time)
-
-    def last(self, thing: KubernetesObject, *reasons: str, beginning: str = "") -> str:
-        """The message of the last event of these reasons, empty if there is none."""
-        uid = thing["metadata"].get("uid")
-        found = [
-            event["message"].strip()
-            for event in self._events
-            if event.get("reason") in reasons and event["involvedObject"].get("uid") == uid and event.get("message")
-        ]
-        return next((message for message in reversed(found) if message.startswith(beginning)), "")
-
-
 def workload_faults(objects: Iterable[KubernetesObject]) -> list[Fault]:
-    """Why the Deployments, DaemonSets and Services among OBJECTS are not ready.
+    """Why the Deployments and DaemonSets among OBJECTS are not ready.
 
     The reasons are found among the Pods and Events there. Without them it is only said that something is not ready.
     """
     things = list(objects)
-    events = _Events(thing for thing in things if thing["kind"] == "Event")
+    events = Events(thing for thing in things if thing["kind"] == "Event")
     pods = [thing for thing in things if thing["kind"] == "Pod"]
     faults: list[Fault] = []
     for thing in things:
-        if thing["kind"] in ("Deployment", "DaemonSet") and not _is_ready(thing):
-            faults += _faults(thing, list(_reasons(thing, pods, events)))
-        elif thing["kind"] == "Service" and not has_address(thing):
-            faults.append(_no_address(thing, events))
+        if thing["kind"] in ("Deployment", "DaemonSet") and not is_ready(thing):
+            faults += _faults(thing, workload_reasons(thing, pods, events))
     return faults
 
 
-def has_address(service: KubernetesObject) -> bool:
-    """Whether a Service has the load balancer address that it asks for, if it asks for one."""
-    if service["spec"].get("type") != "LoadBalancer":
-        return True
-    given, asked = addresses_of(service), annotation(service, "loadBalancerIPs")
-    pool, asked_pool = annotation(service, "ip-allocated-from-pool"), annotation(service, "address-pool")
-    return bool(given) and (not asked or asked in given) and (not asked_pool or not pool or asked_pool == pool)
-
-
-def _is_ready(workload: KubernetesObject) -> bool:
+def is_ready(workload: KubernetesObject) -> bool:
     """Whether all pods serve, are of the current description, and no others are left."""
     available, wanted = pod_counts(workload)
     return is_rolled_out(workload) and available == wanted
 
 
-def _faults(workload: KubernetesObject, reasons: list[_Reason]) -> Iterator[Fault]:
-    """One fault for each kind of reason: what one pod lacks, the others mostly lack too."""
-    metadata = workload["metadata"]
+def _faults(workload: KubernetesObject, reasons: list[Reason]) -> list[Fault]:
     serving, wanted = pod_counts(workload)
-    for code in dict.fromkeys(reason.code for reason in reasons) or ["pods_not_ready"]:
-        same = [reason for reason in reasons if reason.code == code] or [
-            _Reason(code, f"{serving} of {wanted} pods serve")
-        ]
-        more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
-        words = {
-            "name": f"{workload['kind']} {metadata['namespace']}/{metadata['name']}",
-            "namespace": metadata["namespace"],
-            "pod": same[0].pod,
-        }
-        where = f"pod {same[0].pod}{more}: " if same[0].pod else ""
-        yield Fault(
-            code=code,
-            severity="error",
-            message=_KINDS[code].message.format(**words),
-            evidence=where + " ".join(same[0].evidence.split()),
-            advice=_KINDS[code].advice.format(**words),
-        )
+    unknown = Reason("pods_not_ready", f"{serving} of {wanted} pods serve")
+    return reason_faults(workload, reasons or [unknown])
 
 
-def _reasons(workload: KubernetesObject, pods: list[KubernetesObject], events: _Events) -> Iterator[_Reason]:
+def reason_faults(thing: KubernetesObject, reasons: Iterable[Reason]) -> list[Fault]:
+    """One fault of THING for each kind of reason: what one pod lacks, the others mostly lack too."""
+    by_code: dict[str, list[Reason]] = {}
+    for reason in reasons:
+        by_code.setdefault(reason.code, []).append(reason)
+    return [_fault(thing, code, same) for code, same in by_code.items()]
+
+
+def _fault(thing: KubernetesObject, code: str, reasons: list[Reason]) -> Fault:
+    first = reasons[0]
+    words = {"name": named(thing), "namespace": thing["metadata"]["namespace"], "pod": first.pod}
+    return Fault(
+        code=code,
+        severity="error",
+        message=_KINDS[code].message.format(**words),
+        evidence=evidence(reasons),
+        advice=_KINDS[code].advice.format(**words),
+    )
+
+
+def evidence(reasons: list[Reason]) -> str:
+    """What was seen of several pods with the same reason: that of the first one."""
+    first = reasons[0]
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return (f"pod {first.pod}{more}: " if first.pod else "") + " ".join(first.evidence.split())
+
+
+def workload_reasons(workload: KubernetesObject, pods: Iterable[KubernetesObject], events: Events) -> list[Reason]:
+    """Why a Deployment or a DaemonSet has not the pods that it should have, or why these do not serve."""
     conditions = {condition["type"]: condition for condition in (workload.get("status") or {}).get("conditions") or []}
     refusal = conditions.get("ReplicaFailure", {}).get("message") or events.last(workload, "FailedCreate")
-    if refusal:
-        yield _Reason("pods_refused", refusal)
-    for pod in pods:
-        if _belongs(pod, workload) and not _serves(pod):
-            reason = _reason(pod, events)
-            if reason:
-                yield reason
+    refused = [Reason("pods_refused", refusal)] if refusal else []
+    return [*refused, *pod_reasons((pod for pod in pods if _belongs(pod, workload)), events)]
+
+
+def pod_reasons(pods: Iterable[KubernetesObject], events: Events) -> list[Reason]:
+    """Why pods do not serve. Nothing is said of those that may just need more time."""
+    found = (_reason(pod, events) for pod in pods if not serves(pod))
+    return [reason for reason in found if reason]
 
 
 def _belongs(pod: KubernetesObject, workload: KubernetesObject) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    wanted: Mapping[str, str] = workload["spec"]["selector"].get("matchLabels") or {}
-    same_namespace = pod["metadata"]["namespace"] == workload["metadata"]["namespace"]
-    return same_namespace and bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+    return place(pod)[0] == place(workload)[0] and selects(workload["spec"]["selector"], labels(pod))
 
 
-def _serves(pod: KubernetesObject) -> bool:
+def serves(pod: KubernetesObject) -> bool:
     """Whether a pod is ready, or about to go."""
     conditions = (pod.get("status") or {}).get("conditions") or []
     ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     return ready or "deletionTimestamp" in pod["metadata"]
 
 
-def _reason(pod: KubernetesObject, events: _Events) -> _Reason | None:
+def _reason(pod: KubernetesObject, events: Events) -> Reason | None:
     """What keeps a pod from being ready; None if it may just need more time."""
     name = pod["metadata"]["name"]
     status = pod.get("status") or {}
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return _Reason("unschedulable", condition.get("message", ""), name)
+            return Reason("unschedulable", condition.get("message", ""), name)
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         code, evidence = _container_reason(container, pod, events)
         if code:
-            return _Reason(code, evidence, name)
+            return Reason(code, evidence, name)
     not_started = events.last(pod, *_NOT_STARTED) if _is_waiting(status) else ""
-    return _Reason("pod_not_started", not_started, name) if not_started else None
+    return Reason("pod_not_started", not_started, name) if not_started else None
 
 
 def _is_waiting(status: Mapping[str, t.Any]) -> bool:
@@ -199,7 +183,7 @@ def _is_waiting(status: Mapping[str, t.Any]) -> bool:
     return all("waiting" in (container.get("state") or {}) for container in containers)
 
 
-def _container_reason(container: Mapping[str, t.Any], pod: KubernetesObject, events: _Events) -> tuple[str, str]:
+def _container_reason(container: Mapping[str, t.Any], pod: KubernetesObject, events: Events) -> tuple[str, str]:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     ended = (container.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
@@ -234,24 +218,3 @@ def _end(ended: Mapping[str, t.Any], container: Mapping[str, t.Any]) -> str:
         *([f"last words: {said[-1]}"] if said else []),
     ]
     return ", ".join(facts)
-
-
-def _no_address(service: KubernetesObject, events: _Events) -> Fault:
-    namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
-    asked = annotation(service, "loadBalancerIPs") or annotation(service, "address-pool")
-    given = ", ".join(addresses_of(service))
-    return Fault(
-        code="no_address",
-        severity="error",
-        message=f"The Service {namespace}/{name} has no load balancer address{f' of {asked}' if asked else ''}.",
-        evidence=events.last(service, "AllocationFailed", "LoadBalancerFailed")
-        or (f"it has {given}" if given else "status.loadBalancer.ingress is empty"),
-        advice=f'Look whether metallb_pools has a free address for it, and at "kubectl --namespace {namespace} '
-        f'describe service {name}".',
-    )
-
-
-def _time(event: KubernetesObject) -> str:
-    """When an event was last seen; the API writes all times so that they sort as text."""
-    metadata = event["metadata"]
-    return event.get("lastTimestamp") or event.get("eventTime") or metadata.get("creationTimestamp") or ""

@@ -15,9 +15,9 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._address_range import Range
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import NAMESPACE, Pool, pool_of
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Range
 
 Reading = Mapping[str, t.Any]
 

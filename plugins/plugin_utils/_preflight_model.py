@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._address_range import Range
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import Config, Kind, merge_config, words
 
 Settings = Mapping[str, t.Any]
@@ -124,48 +125,6 @@ class Reading(t.TypedDict):
     default_route: Route | None
     resolves: dict[str, list[str]]
     k3s: K3s
-
-
-@dataclass(frozen=True)
-class Range:
-    """Addresses of one family, from first to last."""
-
-    text: str
-    family: int
-    first: int
-    last: int
-
-    @classmethod
-    def address(cls, text: str) -> Range:
-        address = ipaddress.ip_address(text)
-        return cls(text, address.version, int(address), int(address))
-
-    @classmethod
-    def network(cls, text: str) -> Range:
-        """The network, also by the address of a host in it."""
-        network = ipaddress.ip_interface(text).network
-        return cls(str(network), network.version, int(network.network_address), int(network.broadcast_address))
-
-    @classmethod
-    def pool(cls, text: str) -> Range:
-        """A range as MetalLB takes it: from one address to another, or a network."""
-        if "/" in text:
-            return cls.network(text)
-        first, dash, last = (part.strip() for part in text.partition("-"))
-        if not dash:
-            raise ValueError("it is neither a range FIRST-LAST nor a network ADDRESS/LENGTH")
-        low, high = cls.address(first), cls.address(last)
-        if low.family != high.family:
-            raise ValueError("it begins with an address of one family and ends with one of the other")
-        if low.first > high.first:
-            raise ValueError("its first address is higher than its last")
-        return cls(text, low.family, low.first, high.last)
-
-    def overlaps(self, other: Range) -> bool:
-        return self.family == other.family and self.first <= other.last and other.first <= self.last
-
-    def holds(self, other: Range) -> bool:
-        return self.family == other.family and self.first <= other.first and other.last <= self.last
 
 
 _LINK_LOCAL = Range.network("fe80::/10")

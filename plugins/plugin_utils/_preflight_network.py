@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, combinations, product
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._address_range import Range
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import (
     CLUSTER_NETWORKS,
     Finding,
@@ -20,7 +21,6 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model imp
     Home,
     Host,
     Opening,
-    Range,
     address_of,
     is_dns_label,
     is_endpoint,

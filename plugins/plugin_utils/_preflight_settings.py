@@ -14,12 +14,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._address_range import Range
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import KINDS, as_list, key_of, words
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import (
     CLUSTER_NETWORKS,
     Finding,
     Home,
-    Range,
     is_endpoint,
     is_kubernetes_name,
 )

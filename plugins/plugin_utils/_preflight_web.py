@@ -13,10 +13,10 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._address_range import Range
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import (
     Finding,
     Home,
-    Range,
     is_dns_label,
     is_text,
     label_problem,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.homecloud.k3s.plugins.module_utils._workload import has_address, workload_faults
+from ansible_collections.homecloud.k3s.plugins.module_utils._workload import workload_faults
 
 if t.TYPE_CHECKING:
     from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
@@ -69,21 +69,6 @@ def event(reason: str, message: str, uid: str = "mysite-1", at: str = "2026-11-2
         "reason": reason,
         "message": message,
         "lastTimestamp": at,
-    }
-
-
-def service(*addresses: str, **annotations: str) -> Thing:
-    ingress = {"ingress": [{"ip": address} for address in addresses]} if addresses else {}
-    return {
-        "kind": "Service",
-        "metadata": {
-            "name": "mysite",
-            "namespace": "default",
-            "uid": "service",
-            "annotations": {f"metallb.io/{key.replace('_', '-')}": value for key, value in annotations.items()},
-        },
-        "spec": {"type": "LoadBalancer"},
-        "status": {"loadBalancer": ingress},
     }
 
 
@@ -227,21 +212,3 @@ def test_what_is_on_its_way_is_not_ready(workload: Thing) -> None:
 )
 def test_what_is_ready_has_no_fault(workload: Thing) -> None:
     assert workload_faults([workload, pod(**container(waiting("ErrImagePull", PULL)))]) == []
-
-
-def test_a_service_without_its_address_says_what_metallb_says() -> None:
-    said = 'Failed to allocate IP for "default/mysite": no available IPs'
-    (fault,) = workload_faults([service(), event("AllocationFailed", said, "service"), event("Failed", "x", "service")])
-    assert (fault.code, fault.evidence) == ("no_address", said)
-    (fault,) = workload_faults([service("192.168.1.200", loadBalancerIPs="192.168.1.210")])
-    assert (fault.code, fault.evidence) == ("no_address", "it has 192.168.1.200")
-    assert "192.168.1.210" in fault.message
-
-
-def test_an_address_is_the_one_that_was_asked_for() -> None:
-    assert has_address(service("192.168.1.200"))
-    assert has_address(service("192.168.1.210", loadBalancerIPs="192.168.1.210"))
-    assert has_address(service("192.168.1.200", address_pool="home", ip_allocated_from_pool="home"))
-    assert not has_address(service("192.168.1.200", address_pool="guests", ip_allocated_from_pool="home"))
-    assert not has_address(service())
-    assert has_address({**service(), "spec": {"type": "ClusterIP"}})

@@ -8,9 +8,9 @@ import typing as t
 from dataclasses import asdict
 from itertools import accumulate
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._address_range import Range
 from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import Pool
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._metallb_plan import metallb_plan
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Range
 from hypothesis import given
 from hypothesis import strategies as st
 
