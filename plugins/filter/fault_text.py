@@ -10,8 +10,8 @@ short_description: Show faults as text
 author: homecloud.k3s contributors (@homecloud-k3s)
 version_added: 0.1.0
 description:
-  - Renders faults as lines of text, whichever filter found them, as P(homecloud.k3s.preflight_faults#filter) or
-    P(homecloud.k3s.workload_faults#filter).
+  - Renders faults as lines of text, whatever found them, as P(homecloud.k3s.preflight_faults#filter) or
+    M(homecloud.k3s.kube_service_info).
 options:
   _input:
     description: The faults.

@@ -14,12 +14,12 @@ description:
     addresses, a C(NodePort) one for each node, a C(ClusterIP) none. Without pods that serve there is none either.
 options:
   _input:
-    description: Objects of the API. C(Node), C(Service) and C(Deployment) objects are looked at.
+    description: Objects of the API of the kind C(Node).
     type: list
     elements: dict
     required: true
-  asked:
-    description: The web services that should be there, as O(homecloud.k3s.web_service#role:main:web_service_services).
+  services:
+    description: The web services, as RV(homecloud.k3s.kube_service_info#module:services).
     type: list
     elements: dict
     required: true
@@ -28,27 +28,23 @@ options:
 EXAMPLES = r"""
 - name: Show where a web service is
   ansible.builtin.debug:
-    msg: "{{ [service, deployment] | homecloud.k3s.verify_pages([{'name': 'mysite'}]) }}"
+    msg: "{{ [] | homecloud.k3s.verify_pages([mysite]) }}"
   vars:
-    service:
-      kind: Service
-      metadata: {name: mysite, namespace: default, uid: 1cba4024-d6a1-4dc6-acc2-2e5c7cd1ecff}
-      spec: {type: LoadBalancer, ports: [{port: 80}]}
-      status: {loadBalancer: {ingress: [{ip: 192.168.1.200}]}}
-    deployment:
-      kind: Deployment
-      metadata: {name: mysite, namespace: default}
-      spec: {replicas: 3}
-      status: {availableReplicas: 3}
+    mysite:
+      namespace: default
+      name: mysite
+      service: {spec: {type: LoadBalancer, ports: [{port: 80}]}}
+      addresses: [192.168.1.200]
+      endpoints: [{address: 10.42.1.7, port: 80, node: node2, pod: mysite-7c5b, ready: true}]
 """
 
 RETURN = r"""
 _value:
-  description: The URLs, each with the C(uid) of its Service.
+  description: The URLs, each with the namespace and name of its C(service).
   type: list
   elements: dict
   sample:
-    - uid: 1cba4024-d6a1-4dc6-acc2-2e5c7cd1ecff
+    - service: default/mysite
       url: http://192.168.1.200:80/
 """
 

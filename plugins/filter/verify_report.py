@@ -15,15 +15,14 @@ description:
 options:
   _input:
     description:
-      - The objects of the API, of the kinds C(Node), C(Service), C(Deployment), C(Pod), C(Event) and, of MetalLB,
-        C(ServiceL2Status) and C(ConfigurationState).
+      - The objects of the API, of the kinds C(Node), C(Service) and, of MetalLB, C(ServiceL2Status) and
+        C(ConfigurationState).
     type: list
     elements: dict
     required: true
-  asked:
-    description: The web services that should be there, as O(homecloud.k3s.web_service#role:main:web_service_services).
-    type: list
-    elements: dict
+  services:
+    description: What M(homecloud.k3s.kube_service_info) returned of the web services.
+    type: dict
     required: true
   pages:
     description:
@@ -36,7 +35,7 @@ options:
 EXAMPLES = r"""
 - name: Make a report of nodes alone
   ansible.builtin.debug:
-    msg: "{{ [] | homecloud.k3s.verify_report([], []) }}"
+    msg: "{{ [] | homecloud.k3s.verify_report({'services': [], 'diagnosis': []}, []) }}"
 """
 
 RETURN = r"""
@@ -57,7 +56,7 @@ _value:
       description:
         - The web services, each with C(name), C(namespace), C(type), C(cluster_url) (where pods reach it), C(address),
           C(pool), C(announced_by) (names of nodes), C(endpoints) and C(pages).
-        - C(endpoints) says how many pods are C(ready) and how many are C(wanted).
+        - C(endpoints) says how many pods are C(ready) and how many there are, C(all).
         - Each of the C(pages) has C(url), C(http_status) and C(first_line). A ClusterIP has none, a NodePort one for
           each node. C(http_status) is V(-1) for no answer.
       type: list
@@ -70,7 +69,7 @@ _value:
           address: 192.168.1.200
           pool: home
           announced_by: [node1]
-          endpoints: {ready: 3, wanted: 3}
+          endpoints: {ready: 3, all: 3}
           pages: [{url: "http://192.168.1.200:80/", http_status: 200, first_line: hello}]
     addresses:
       description: All addresses that MetalLB has given, each with C(address), C(service), C(pool) and C(announced_by).

@@ -21,7 +21,7 @@ options:
 EXAMPLES = r"""
 - name: Show a report
   ansible.builtin.debug:
-    msg: "{{ [] | homecloud.k3s.verify_report([], []) | homecloud.k3s.verify_text }}"
+    msg: "{{ [] | homecloud.k3s.verify_report({'services': [], 'diagnosis': []}, []) | homecloud.k3s.verify_text }}"
 """
 
 RETURN = r"""

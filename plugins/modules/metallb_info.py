@@ -39,6 +39,17 @@ options:
     description: The field manager of whatever is to be told apart from what others have made.
     type: str
     default: homecloud.k3s
+  wait_for:
+    description:
+      - To wait until MetalLB is V(ready), see RV(ready), until it is V(configured), so that no part of it refuses its
+        configuration, or until it is V(unused), and no Service has an address of it any more.
+      - Where this does not come, the task fails and says why.
+    type: str
+    choices: [ready, configured, unused]
+  wait_timeout:
+    description: How many seconds to wait.
+    type: int
+    default: 120
 requirements:
   - kubernetes >= 24.2.0
   - PyYAML
@@ -48,6 +59,10 @@ EXAMPLES = r"""
 - name: Read what MetalLB does
   homecloud.k3s.metallb_info:
   register: metallb
+
+- name: Wait until MetalLB can take pools
+  homecloud.k3s.metallb_info:
+    wait_for: ready
 
 - name: Show which node announces which address
   ansible.builtin.debug:
@@ -211,10 +226,21 @@ surplus:
   type: list
   elements: dict
   sample: []
+diagnosis:
+  description: What is wrong, as far as it is known, see RV(homecloud.k3s.kube_service#module:diagnosis).
+  returned: O(wait_for) is not reached
+  type: list
+  elements: dict
+  sample: []
 """
 
+from dataclasses import asdict
+
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import Cluster
-from ansible_collections.homecloud.k3s.plugins.module_utils._metallb_reading import compare, read
+from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
+from ansible_collections.homecloud.k3s.plugins.module_utils._metallb_reading import GOALS, Goal, compare, explain, read
+from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import fail
+from ansible_collections.homecloud.k3s.plugins.module_utils._waiting import wait
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -222,19 +248,27 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 ARGUMENT_SPEC = {
     "manifest": {"type": "path"},
     "field_manager": {"type": "str", "default": "homecloud.k3s"},
+    "wait_for": {"type": "str", "choices": [*GOALS]},
+    "wait_timeout": {"type": "int", "default": 120},
 }
 
 
 def main() -> None:
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **ARGUMENT_SPEC}, supports_check_mode=True)
-    manifest, field_manager = module.params["manifest"], module.params["field_manager"]
+    params = module.params
+    goal = GOALS.get(params["wait_for"], Goal("read", lambda _reading: True))
     try:
         cluster = Cluster(get_api_client(module))
-        reading = read(cluster, field_manager)
-        comparison = compare(cluster, manifest, field_manager) if manifest else {}
+        reading = wait(lambda: read(cluster, params["field_manager"]), goal.is_reached, params["wait_timeout"])
+        comparison = compare(cluster, params["manifest"], params["field_manager"]) if params["manifest"] else {}
+        faults = [] if goal.is_reached(reading) else [asdict(fault) for fault in explain(cluster, reading)]
     # Whatever the client raises: its exceptions have no base of their own.
     except Exception as exc:  # pylint: disable=broad-exception-caught
-        module.fail_from_exception(exc)
+        fail(module, "MetalLB", exc)
+        return
+    if not goal.is_reached(reading):
+        head = f"MetalLB is not {goal.words} after {params['wait_timeout']} s."
+        module.fail_json(msg="\n".join([head, *fault_lines(faults)]), diagnosis=faults, **reading)
     module.exit_json(changed=False, **reading, **comparison)
 
 

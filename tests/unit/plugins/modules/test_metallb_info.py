@@ -4,100 +4,39 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.homecloud.k3s.plugins.modules import metallb_info
-from kubernetes.dynamic.exceptions import ResourceNotFoundError
+from ansible_collections.homecloud.k3s.plugins.modules import metallb_info as MODULE
 
-DATA = Path(__file__).parents[1] / "data/metallb.yaml"
-RETURNED = yaml.safe_load(metallb_info.RETURN)
-(EXAMPLE,) = (task for task in yaml.safe_load(metallb_info.EXAMPLES) if "homecloud.k3s.metallb_info" in task)
-Thing = dict[str, t.Any]
+if t.TYPE_CHECKING:
+    from pathlib import Path
 
+    from ansible_collections.homecloud.k3s.tests.unit.plugins.modules.conftest import Api, Run
 
-@dataclass(frozen=True)
-class Answer:
-    content: Thing
-
-    def to_dict(self) -> Thing:
-        return self.content
+RETURNED = yaml.safe_load(MODULE.RETURN)
+TASKS = [task for task in yaml.safe_load(MODULE.EXAMPLES) if "homecloud.k3s.metallb_info" in task]
 
 
-class Client:
-    """An API with these objects, by the client's own interface."""
-
-    def __init__(self) -> None:
-        self.things: list[Thing] = yaml.safe_load(DATA.read_text(encoding="utf-8"))["items"]
-
-    def resource(self, kind: str, api_version: str) -> list[Thing]:
-        found = [thing for thing in self.things if (thing["kind"], thing["apiVersion"]) == (kind, api_version)]
-        if not found:
-            raise ResourceNotFoundError(f"no matches for {kind}")
-        return found
-
-    def get(self, resource: list[Thing], name: str = "", namespace: str = "") -> Answer:
-        items = [
-            thing
-            for thing in resource
-            if thing["metadata"].get("namespace", "") in ("", namespace or thing["metadata"].get("namespace"))
-        ]
-        return Answer(next(item for item in items if item["metadata"]["name"] == name) if name else {"items": items})
-
-
-class Run(t.Protocol):
-    def __call__(self, **args: object) -> Thing: ...
-
-
-@pytest.fixture(name="client")
-def client_fixture(monkeypatch: pytest.MonkeyPatch) -> Client:
-    client = Client()
-    monkeypatch.setattr(metallb_info, "get_api_client", lambda module: client)
-    return client
-
-
-@pytest.fixture(name="run")
-def run_fixture(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the module as Ansible does, and return its result."""
-
-    def run(**args: object) -> Thing:
-        with patch_module_args(args), pytest.raises(SystemExit):
-            metallb_info.main()
-        return t.cast("Thing", json.loads(capfd.readouterr().out))
-
-    return run
-
-
-@pytest.mark.usefixtures("client")
-def test_the_result_is_as_documented(run: Run, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("api")
+def test_the_result_is_as_documented(run: Run, shape: t.Callable[[object], object], tmp_path: Path) -> None:
     manifest = tmp_path / "metallb.yaml"
     manifest.write_text("")
+    always = {name for name, field in RETURNED.items() if field["returned"] == "success"}
     compared = {name for name, field in RETURNED.items() if "manifest" in field["returned"]}
-    for args, keys in (({}, RETURNED.keys() - compared), ({"manifest": str(manifest)}, RETURNED.keys())):
-        result = run(**EXAMPLE["homecloud.k3s.metallb_info"] or {}, **args)
-        assert result.pop("changed") is False
-        result.pop("invocation", None)  # what ansible-core adds, where it does
-        result.pop("warnings", None)  # of tests that ran before: ansible-core keeps them for its process
-        assert result.keys() == keys
-        for key in keys:
-            assert shape(result[key]) in (shape(RETURNED[key]["sample"]), shape([]), None), key
+    for args, keys in (({}, always), ({"manifest": str(manifest)}, always | compared)):
+        for example in TASKS:
+            result = run(**example["homecloud.k3s.metallb_info"] or {}, **args)
+            assert result.pop("changed") is False
+            result.pop("invocation", None)  # what ansible-core adds, where it does
+            result.pop("warnings", None)  # of tests that ran before: ansible-core keeps them for its process
+            assert result.keys() == keys
+            for key in keys:
+                assert shape(result[key]) in (shape(RETURNED[key]["sample"]), shape([]), None), key
 
 
-def shape(value: object) -> object:
-    """The keys of mappings, and what is in the first of a list."""
-    if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return None
-
-
-@pytest.mark.usefixtures("client")
+@pytest.mark.usefixtures("api")
 def test_a_manifest_that_is_not_there(run: Run) -> None:
     result = run(manifest="/no/such/manifest.yaml")
     assert result["failed"]
@@ -107,4 +46,31 @@ def test_a_manifest_that_is_not_there(run: Run) -> None:
 def test_a_cluster_that_is_not_there(run: Run, tmp_path: Path) -> None:
     result = run(kubeconfig=str(tmp_path / "none"), context="none")
     assert result["failed"]
+    assert result["diagnosis"][0]["code"] == "no_api_access"
     assert "kube-config" in result["msg"]
+
+
+def test_what_is_waited_for_in_vain_is_explained(run: Run, api: Api) -> None:
+    (controller,) = (thing for thing in api.things if thing["kind"] == "Deployment")
+    controller["status"]["availableReplicas"] = 0
+    result = run(wait_for="ready", wait_timeout=0)
+    assert result["failed"]
+    assert result["msg"].startswith("MetalLB is not ready after 0 s.")
+    assert [fault["code"] for fault in result["diagnosis"]] == ["pods_not_ready"]
+    assert result["controller"]["ready"] == 0
+
+
+def test_a_configuration_that_is_refused_is_explained(run: Run, api: Api) -> None:
+    state = next(thing for thing in api.things if thing["kind"] == "ConfigurationState")
+    state["status"] = {"result": "Invalid", "errorSummary": "pools overlap"}
+    result = run(wait_for="configured", wait_timeout=0)
+    assert [(fault["code"], fault["evidence"]) for fault in result["diagnosis"]] == [
+        ("configuration_refused", "pools overlap")
+    ]
+    assert "pools overlap" in result["msg"]
+
+
+def test_addresses_in_use_are_waited_for(run: Run, api: Api) -> None:
+    assert run(wait_for="unused", wait_timeout=0)["failed"]
+    api.things = [thing for thing in api.things if thing["kind"] != "Service"]
+    assert not run(wait_for="unused", wait_timeout=0).get("failed")

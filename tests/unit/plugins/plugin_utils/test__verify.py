@@ -11,9 +11,6 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._verify import make_
 
 Thing = dict[str, t.Any]
 
-EXCLUDED = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
-ASKED = [{"name": "mysite"}]
-
 
 def node(name: str = "node1", ready: str = "True", address: str = "192.168.1.101", **labels: str) -> Thing:
     return {
@@ -42,14 +39,27 @@ def service(name: str = "mysite", *addresses: str, kind: str = "LoadBalancer") -
     }
 
 
-def deployment(name: str = "mysite", available: int = 2, wanted: int = 2) -> Thing:
-    counts = {"replicas": wanted, "updatedReplicas": wanted, "availableReplicas": available}
+def web_service(
+    name: str = "mysite", *addresses: str, kind: str = "LoadBalancer", ready: int = 2, faults: tuple[Thing, ...] = ()
+) -> Thing:
+    """What kube_service_info returns of a Service with two endpoints."""
     return {
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": "default", "generation": 1},
-        "spec": {"replicas": wanted, "selector": {"matchLabels": {"app": name}}},
-        "status": {"observedGeneration": 1, **counts},
+        "namespace": "default",
+        "name": name,
+        "service": service(name, *addresses, kind=kind),
+        "addresses": list(addresses),
+        "endpoints": [{"address": f"10.42.0.{number}", "ready": number < ready} for number in range(2)],
+        "announced_by": ["node1"] if addresses else [],
+        "diagnosis": list(faults),
     }
+
+
+def answer(*services: Thing) -> Thing:
+    return {"services": list(services), "diagnosis": [fault for service in services for fault in service["diagnosis"]]}
+
+
+def fault(code: str) -> Thing:
+    return {"code": code, "severity": "error", "host": "", "message": "M", "evidence": "E", "advice": "A"}
 
 
 def announcement(of: str = "mysite", by: str = "node1") -> Thing:
@@ -66,17 +76,17 @@ def configuration(component: str = "controller", result: str = "Valid", error: s
 
 
 def page(url: str = "http://192.168.1.200:80/", of: str = "mysite", status: int = 200, content: str = "hi\n") -> Thing:
-    return {"item": {"uid": f"uid-{of}", "url": url}, "status": status, "content": content}
+    return {"item": {"service": f"default/{of}", "url": url}, "status": status, "content": content}
 
 
 SOUND: t.Final = [
     node(),
     service("mysite", "192.168.1.200"),
-    deployment(),
     announcement(),
     configuration(),
     configuration("speaker-node1"),
 ]
+MYSITE: t.Final = web_service("mysite", "192.168.1.200")
 
 
 def codes(report: Thing) -> list[str]:
@@ -84,7 +94,7 @@ def codes(report: Thing) -> list[str]:
 
 
 def test_a_cluster_that_serves_has_no_fault() -> None:
-    assert make_report(SOUND, ASKED, [page(content="hello\nworld\n")]) == {
+    assert make_report(SOUND, answer(MYSITE), [page(content="hello\nworld\n")]) == {
         "ok": True,
         "nodes": [{"name": "node1", "address": "192.168.1.101", "ready": True, "version": "v1.36.2+k3s1"}],
         "web_services": [
@@ -96,7 +106,7 @@ def test_a_cluster_that_serves_has_no_fault() -> None:
                 "address": "192.168.1.200",
                 "pool": "home",
                 "announced_by": ["node1"],
-                "endpoints": {"ready": 2, "wanted": 2},
+                "endpoints": {"ready": 2, "all": 2},
                 "pages": [{"url": "http://192.168.1.200:80/", "http_status": 200, "first_line": "hello"}],
             }
         ],
@@ -113,79 +123,48 @@ def test_a_cluster_that_serves_has_no_fault() -> None:
 
 def test_a_node_that_is_not_ready_is_a_fault() -> None:
     for status in ("False", "Unknown"):
-        report = make_report([node(), node("node2", status)], [], [])
+        report = make_report([node(), node("node2", status)], answer(), [])
         assert not report["ok"]
         assert codes(report) == ["node_not_ready"]
         assert "node2" in report["faults"][0]["message"]
 
 
-def test_a_service_without_an_address_is_a_fault() -> None:
-    assert codes(make_report([service(), deployment()], ASKED, [])) == ["no_address"]
-
-
-def test_an_address_that_nobody_announces_is_a_fault() -> None:
-    silent = [thing for thing in SOUND if thing["kind"] != "ServiceL2Status"]
-    report = make_report(silent, ASKED, [page()])
-    assert codes(report) == ["not_announced"]
-    assert '"advertise" of the pool "home"' in report["faults"][0]["advice"]
-    report = make_report([*silent[1:], node(**EXCLUDED)], ASKED, [page()])
-    assert "node1" in report["faults"][0]["evidence"]
-    # A MetalLB that says nothing of itself says nothing of this.
-    assert make_report([t for t in silent if t["kind"] != "ConfigurationState"], ASKED, [page()])["ok"]
+def test_what_keeps_a_web_service_from_serving_is_a_fault() -> None:
+    report = make_report(SOUND, answer(web_service(faults=(fault("no_pool"), fault("crash_loop")))), [])
+    assert codes(report) == ["no_pool", "crash_loop"]
+    assert report["faults"][0] == fault("no_pool")
 
 
 def test_a_configuration_that_is_refused_is_a_fault() -> None:
-    report = make_report([*SOUND, configuration("speaker-node2", "Invalid", "overlapping pools")], ASKED, [page()])
+    refused = configuration("speaker-node2", "Invalid", "overlapping pools")
+    report = make_report([*SOUND, refused], answer(MYSITE), [page()])
     assert codes(report) == ["configuration_refused"]
     assert report["faults"][0]["evidence"] == "speaker-node2: overlapping pools"
 
 
 def test_a_page_that_does_not_come_is_a_fault() -> None:
-    silent = make_report(SOUND, ASKED, [page(status=-1, content="")])
+    silent = make_report(SOUND, answer(MYSITE), [page(status=-1, content="")])
     assert codes(silent) == ["no_page"]
     assert silent["faults"][0]["evidence"] == "no answer"
-    broken = make_report(SOUND, ASKED, [page(status=502)])
+    broken = make_report(SOUND, answer(MYSITE), [page(status=502)])
     assert broken["faults"][0]["evidence"] == "HTTP status 502"
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 404])
 def test_a_program_that_refuses_is_there(status: int) -> None:
-    assert make_report(SOUND, ASKED, [page(status=status)])["ok"]
-
-
-def test_pods_that_do_not_serve_are_a_fault() -> None:
-    report = make_report([service("mysite", "192.168.1.200"), deployment(available=0)], ASKED, [])
-    assert codes(report) == ["pods_not_ready"]
-    assert report["web_services"][0]["endpoints"] == {"ready": 0, "wanted": 2}
-
-
-def test_a_web_service_that_is_stopped_is_none() -> None:
-    stopped = [service("mysite", "192.168.1.200"), deployment(available=0, wanted=0), configuration()]
-    assert page_urls(stopped, ASKED) == []
-    assert make_report(stopped, ASKED, [])["ok"]
-
-
-def test_a_web_service_that_is_not_there_is_a_fault() -> None:
-    report = make_report(SOUND, [{"name": "mysite", "namespace": "web"}], [page()])
-    assert codes(report) == ["no_service", "no_deployment"]
-    assert "web/mysite" in report["faults"][0]["message"]
-
-
-def test_a_web_service_that_is_to_be_absent_is_not_asked_for() -> None:
-    asked = [{"name": "mysite", "state": "absent"}]
-    assert page_urls(SOUND, asked) == []
-    assert make_report(SOUND, asked, [])["web_services"] == []
+    assert make_report(SOUND, answer(MYSITE), [page(status=status)])["ok"]
 
 
 def test_pages_are_told_apart_by_their_service() -> None:
-    services = [service("one", "192.168.1.200"), service("two", "192.168.1.201"), deployment("one"), deployment("two")]
+    services = [web_service("one", "192.168.1.200"), web_service("two", "192.168.1.201")]
     pages = [page(of="two", content="two"), page(of="one", content="one")]
-    report = make_report(services, [{"name": "one"}, {"name": "two"}], pages)
+    report = make_report([], answer(*services), pages)
     assert [s["pages"][0]["first_line"] for s in report["web_services"]] == ["one", "two"]
 
 
-def test_services_that_nobody_asked_for_are_left_out() -> None:
-    report = make_report([*SOUND, service("other", "192.168.1.201"), service("kubernetes")], ASKED, [page()])
+def test_addresses_of_services_that_nobody_asked_for_are_shown_too() -> None:
+    others = [service("other", "192.168.1.201"), service("kubernetes", kind="ClusterIP")]
+    report = make_report([*SOUND, *others], answer(MYSITE), [page()])
     assert [s["name"] for s in report["web_services"]] == ["mysite"]
     assert [a["service"] for a in report["addresses"]] == ["default/mysite", "default/other"]
 
@@ -193,7 +172,7 @@ def test_services_that_nobody_asked_for_are_left_out() -> None:
 def test_each_type_has_its_pages() -> None:
     nodes = [node(), node("node2", address="fd00::2")]
     found = {
-        kind: [page["url"] for page in page_urls([*nodes, service(kind=kind), deployment()], ASKED)]
+        kind: [page["url"] for page in page_urls(nodes, [web_service(kind=kind)])]
         for kind in ("ClusterIP", "NodePort", "LoadBalancer")
     }
     assert found == {
@@ -201,14 +180,17 @@ def test_each_type_has_its_pages() -> None:
         "NodePort": ["http://192.168.1.101:30080/", "http://[fd00::2]:30080/"],
         "LoadBalancer": [],
     }
-    assert page_urls(SOUND, ASKED) == [{"uid": "uid-mysite", "url": "http://192.168.1.200:80/"}]
+    assert page_urls(nodes, [MYSITE]) == [{"service": "default/mysite", "url": "http://192.168.1.200:80/"}]
+
+
+def test_without_pods_there_are_no_pages() -> None:
+    assert page_urls([node()], [web_service("mysite", "192.168.1.200", ready=0)]) == []
 
 
 def test_the_text_shows_all() -> None:
-    asked = [*ASKED, {"name": "inside"}, {"name": "down"}]
-    more = [node("node2", "False"), service("inside", kind="ClusterIP"), deployment("inside"), service("down")]
+    more = [web_service("inside", kind="ClusterIP"), web_service("down", ready=0, faults=(fault("no_pool"),))]
     refused = configuration("speaker-node2", "Invalid", "overlapping pools")
-    lines = report_lines(make_report([*SOUND, *more, deployment("down", 0), refused], asked, [page()]))
+    lines = report_lines(make_report([*SOUND, node("node2", "False"), refused], answer(MYSITE, *more), [page()]))
     rows = [line.split() for line in lines]
     assert ["node2", "192.168.1.101", "NO", "v1.36.2+k3s1"] in rows
     assert ["default/mysite", "LoadBalancer", "2/2", "http://192.168.1.200:80/", "200"] in rows
@@ -219,4 +201,4 @@ def test_the_text_shows_all() -> None:
     assert "MetalLB's configuration is refused by speaker-node2: overlapping pools" in lines
     assert "http://192.168.1.200:80/: hi" in lines
     faults = [line.split()[1].rstrip(":") for line in lines if line.startswith("ERROR")]
-    assert faults == ["node_not_ready", "configuration_refused", "pods_not_ready", "no_address"]
+    assert faults == ["node_not_ready", "configuration_refused", "no_pool"]
