@@ -69,19 +69,35 @@ def _old_configuration(cluster: Cluster, controller: dict[str, t.Any] | None) ->
 
 @dataclass(frozen=True)
 class Goal:
-    """A state of MetalLB that can be waited for, by its reading."""
+    """A state of MetalLB that can be waited for, and what its reading says is still missing."""
 
     words: str
-    is_reached: Callable[[Mapping[str, t.Any]], bool]
+    missing: Callable[[Mapping[str, t.Any]], list[str]]
+
+
+def _not_ready(reading: Mapping[str, t.Any]) -> list[str]:
+    parts = {name: reading[name] or {"ready": 0, "wanted": 0} for name in ("controller", "speakers")}
+    counts = [
+        f"{name} {part['ready']}/{part['wanted']}"
+        for name, part in parts.items()
+        if not 0 < part["wanted"] <= part["ready"]
+    ]
+    return [] if reading["ready"] else counts or ["the API cannot reach its webhook yet"]
+
+
+def _not_valid(reading: Mapping[str, t.Any]) -> list[str]:
+    states = reading["configuration"]
+    return [f"{state['component']} {state['result']}" for state in states if state["result"] != "Valid"]
+
+
+def _in_use(reading: Mapping[str, t.Any]) -> list[str]:
+    return [f"{service['namespace']}/{service['name']}" for service in reading["services"] if service["pool"]]
 
 
 GOALS: t.Final = {
-    "ready": Goal("ready", lambda reading: bool(reading["ready"])),
-    "configured": Goal(
-        "content with its configuration",
-        lambda reading: all(state["result"] == "Valid" for state in reading["configuration"]),
-    ),
-    "unused": Goal("without Services", lambda reading: not any(service["pool"] for service in reading["services"])),
+    "ready": Goal("ready", _not_ready),
+    "configured": Goal("content with its configuration", _not_valid),
+    "unused": Goal("free of Services", _in_use),
 }
 
 

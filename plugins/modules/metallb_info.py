@@ -256,19 +256,22 @@ ARGUMENT_SPEC = {
 def main() -> None:
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **ARGUMENT_SPEC}, supports_check_mode=True)
     params = module.params
-    goal = GOALS.get(params["wait_for"], Goal("read", lambda _reading: True))
+    goal = GOALS.get(params["wait_for"], Goal("read", lambda _reading: []))
     try:
         cluster = Cluster(get_api_client(module))
-        reading = wait(lambda: read(cluster, params["field_manager"]), goal.is_reached, params["wait_timeout"])
+        reading = wait(
+            lambda: read(cluster, params["field_manager"]), lambda seen: not goal.missing(seen), params["wait_timeout"]
+        )
         comparison = compare(cluster, params["manifest"], params["field_manager"]) if params["manifest"] else {}
-        faults = [] if goal.is_reached(reading) else [asdict(fault) for fault in explain(cluster, reading)]
+        missing = goal.missing(reading)
+        faults = [asdict(fault) for fault in explain(cluster, reading)] if missing else []
     # Whatever the client raises: its exceptions have no base of their own.
     except Exception as exc:  # pylint: disable=broad-exception-caught
         fail(module, "MetalLB", exc)
         return
-    if not goal.is_reached(reading):
-        head = f"MetalLB is not {goal.words} after {params['wait_timeout']} s."
-        module.fail_json(msg="\n".join([head, *fault_lines(faults)]), diagnosis=faults, **reading)
+    if missing:
+        head = f"MetalLB is not {goal.words} after {params['wait_timeout']} s: {', '.join(missing)}."
+        module.fail_json(msg="\n".join([head, *fault_lines(faults)]), diagnosis=faults)
     module.exit_json(changed=False, **reading, **comparison)
 
 

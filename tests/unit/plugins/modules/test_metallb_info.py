@@ -55,9 +55,8 @@ def test_what_is_waited_for_in_vain_is_explained(run: Run, api: Api) -> None:
     controller["status"]["availableReplicas"] = 0
     result = run(wait_for="ready", wait_timeout=0)
     assert result["failed"]
-    assert result["msg"].startswith("MetalLB is not ready after 0 s.")
+    assert result["msg"].startswith("MetalLB is not ready after 0 s: controller 0/1.")
     assert [fault["code"] for fault in result["diagnosis"]] == ["pods_not_ready"]
-    assert result["controller"]["ready"] == 0
 
 
 def test_a_configuration_that_is_refused_is_explained(run: Run, api: Api) -> None:
@@ -71,6 +70,6 @@ def test_a_configuration_that_is_refused_is_explained(run: Run, api: Api) -> Non
 
 
 def test_addresses_in_use_are_waited_for(run: Run, api: Api) -> None:
-    assert run(wait_for="unused", wait_timeout=0)["failed"]
+    assert "default/mysite" in run(wait_for="unused", wait_timeout=0)["msg"]
     api.things = [thing for thing in api.things if thing["kind"] != "Service"]
     assert not run(wait_for="unused", wait_timeout=0).get("failed")
