@@ -132,8 +132,9 @@ def test_what_others_note_down_is_no_change() -> None:
     after = deepcopy(before)
     after["metadata"]["annotations"] = {"metallb.io/ip-allocated-from-pool": "home"}
     after["status"] = {"loadBalancer": {"ingress": [{"ip": "192.168.1.200"}]}}
-    old, new = changes(before, after, wanted)
-    assert old == new
+    for first, second in ((before, after), (after, before)):
+        old, new = changes(first, second, wanted)
+        assert old == new
 
 
 def test_a_change_of_the_type_shows_that_node_ports_go() -> None:

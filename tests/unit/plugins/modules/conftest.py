@@ -42,12 +42,17 @@ class Api:
     """An API with these objects, by the client's own interface.
 
     refusals: what it says, one after the other, to whoever applies something; nothing where it accepts it.
+    forbidden: the kinds that it does not show.
+    only_namespace: the only one of which it shows anything, if there is such a one.
+    after_deletion: what somebody else makes as soon as something is deleted.
     """
 
     things: list[Thing]
     refusals: list[str] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
+    only_namespace: str = ""
     applied: list[Thing] = field(default_factory=list)
+    after_deletion: list[Thing] = field(default_factory=list)
 
     def resource(self, kind: str, api_version: str) -> Resource:
         there = any((kind, api_version) == (thing["kind"], thing["apiVersion"]) for thing in self.things)
@@ -64,7 +69,8 @@ class Resource:
     kind: str
 
     def get(self, name: str = "", namespace: str = "", **options: t.Any) -> Response:  # noqa: ANN401
-        if self.kind in self.api.forbidden:
+        namespace = "" if self.kind in ("Node", "Namespace") else namespace
+        if self.kind in self.api.forbidden or (self.api.only_namespace and namespace != self.api.only_namespace):
             raise Answered(403, f'User "bob" cannot list resource "{self.kind.lower()}s" in API group ""')
         assert options["_request_timeout"]
         fields = dict(part.split("=") for part in options.get("field_selector", "").split(",") if part)
@@ -89,6 +95,7 @@ class Resource:
         there = [thing for thing in self._things() if thing["metadata"]["name"] == body["metadata"]["name"]]
         old = there[0] if there else {"metadata": {"uid": f"uid-{len(self.api.applied)}"}, "status": {}}
         new = {**deepcopy(body), "metadata": {**old["metadata"], **body["metadata"]}, "status": old["status"]}
+        new["spec"].setdefault("clusterIPs", old.get("spec", {}).get("clusterIPs", []))
         if not options["dry_run"]:
             self.api.things = [thing for thing in self.api.things if thing not in there] + [new]
         return Response(new)
@@ -99,6 +106,7 @@ class Resource:
         )
         assert body["preconditions"]["uid"] == thing["metadata"]["uid"]
         self.api.things.remove(thing)
+        self.api.things += self.api.after_deletion
 
     def _things(self) -> list[Thing]:
         return [thing for thing in self.api.things if thing["kind"] == self.kind]

@@ -8,6 +8,8 @@ import typing as t
 
 import pytest
 import yaml
+from ansible_collections.homecloud.k3s.plugins.module_utils import _service_wait
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_probe import Probe
 from ansible_collections.homecloud.k3s.plugins.modules import kube_service as MODULE
 
 if t.TYPE_CHECKING:
@@ -115,6 +117,25 @@ def test_endpoints_that_are_left_of_what_it_was_do_not_count(run: Run, api: Api,
     result = run(**{**WEB, **new}, wait_timeout=0)
     assert result["failed"]
     assert result["endpoints"] == []
+
+
+def test_a_service_is_probed_once_it_lacks_nothing(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def silence(target: str, probe: Probe) -> str:
+        asked.append((target, probe))
+        return f"{target}: Connection refused" if len(asked) == 1 else ""
+
+    monkeypatch.setattr(_service_wait, "silence", silence)
+    api.things += [web()]
+    result = run(**WEB, probe={"protocol": "http", "path": "/health", "status": [204]}, wait_timeout=0)
+    assert codes(result) == ["no_answer"]
+    assert "10.43.0.7:80: Connection refused" in result["msg"]
+    assert asked == [("10.43.0.7:80", Probe("http", None, "/health", [204]))]
+    assert not run(**WEB, probe={}, wait_timeout=0).get("failed")
+    api.things = [slice_of("web", ready=False) if thing["kind"] == "EndpointSlice" else thing for thing in api.things]
+    assert codes(run(**WEB, probe={}, wait_timeout=0)) == ["no_pod_selected"]
+    assert len(asked) == 2
 
 
 def test_others_may_be_overruled_when_asked(run: Run, api: Api) -> None:
@@ -233,6 +254,24 @@ def test_a_service_is_removed_once(run: Run, api: Api) -> None:
     assert not run(name="web", state="absent")["changed"]
 
 
+def test_one_that_somebody_makes_at_once_is_another(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.things.append(web())
+    successor = {**web(), "metadata": {**web()["metadata"], "uid": "new"}}
+    monkeypatch.setattr(api, "after_deletion", [successor])
+    assert not run(name="web", state="absent", wait_timeout=0).get("failed")
+    assert there(api) == [successor]
+
+
+def test_one_that_is_not_gone_is_told(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = web()
+    held["metadata"]["finalizers"] = ["example.org/keep"]
+    api.things.append(held)
+    monkeypatch.setattr(api, "after_deletion", [held])
+    result = run(name="web", state="absent", wait_timeout=0)
+    assert codes(result) == ["not_deleted"]
+    assert "example.org/keep" in result["msg"]
+
+
 def test_an_address_that_is_still_announced_is_not_free(run: Run, api: Api) -> None:
     api.things.append(web(type="LoadBalancer"))
     there(api)[0]["metadata"]["annotations"] = {"metallb.io/ip-allocated-from-pool": "home"}
@@ -244,6 +283,8 @@ def test_an_address_that_is_still_announced_is_not_free(run: Run, api: Api) -> N
     result = run(name="web", state="absent", wait_timeout=0)
     assert codes(result) == ["address_not_free"]
     assert "node2" in result["msg"]
+    api.things.append(web(type="LoadBalancer"))
+    assert not run(name="web", state="absent", wait=False).get("failed")
 
 
 def test_a_cluster_that_is_not_there(run: Run, tmp_path: Path) -> None:

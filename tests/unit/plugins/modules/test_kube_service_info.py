@@ -143,6 +143,31 @@ def test_a_rollout_is_waited_for_when_asked(run: Run) -> None:
     assert "Deployment rooms/sound" in result["msg"]
 
 
+def test_what_a_rollout_and_a_service_miss_is_said_once(run: Run, api: Api) -> None:
+    waiting = {"name": "web", "ready": False, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "none"}}}
+    pod = {"name": "sound-1", "namespace": "rooms", "labels": {"app": "sound"}, "uid": "sound-1"}
+    api.things = [endpoints("sound", False) if thing["kind"] == "EndpointSlice" else thing for thing in api.things]
+    api.things.append(
+        {
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": pod,
+            "spec": {"containers": [{"name": "web"}]},
+            "status": {"phase": "Pending", "containerStatuses": [waiting]},
+        }
+    )
+    diagnosis = run(name="rooms/sound", rollouts=True)["diagnosis"]
+    assert [fault["code"] for fault in diagnosis] == ["image_not_pulled"]
+
+
+def test_who_sees_one_namespace_is_told_what_is_wrong_there(run: Run, api: Api) -> None:
+    api.only_namespace = "rooms"
+    result = run(namespace="rooms", label_selectors=["tier=back"])
+    assert [fault["code"] for fault in result["diagnosis"]] == ["no_pod_selected", "forbidden"]
+    assert "Node" in result["diagnosis"][1]["message"]
+    assert "Pod" not in result["diagnosis"][1]["message"]
+
+
 def test_what_is_hidden_is_said(run: Run, api: Api) -> None:
     api.forbidden = {"Pod"}
     result = run(name="rooms/broken")
