@@ -90,6 +90,13 @@ def test_the_message_of_an_answer_is_what_counts() -> None:
     assert NAME in fault.message
 
 
+def test_an_api_that_says_what_is_wrong_has_answered() -> None:
+    said = 'failed to create typed patch object: .spec.ports: duplicate entries for key [port=80,protocol="TCP"]'
+    fault = api_fault(NAME, Answered(500, said))
+    assert fault
+    assert (fault.code, fault.evidence) == ("object_refused", said)
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -273,8 +273,9 @@ def test_one_that_is_not_gone_is_told(run: Run, api: Api, monkeypatch: pytest.Mo
 
 
 def test_an_address_that_is_still_announced_is_not_free(run: Run, api: Api) -> None:
-    api.things.append(web(type="LoadBalancer"))
-    there(api)[0]["metadata"]["annotations"] = {"metallb.io/ip-allocated-from-pool": "home"}
+    announced = web(type="LoadBalancer")
+    announced["metadata"]["annotations"] = {"metallb.io/ip-allocated-from-pool": "home"}
+    api.things.append(announced)
     status = {"node": "node2", "serviceName": "web", "serviceNamespace": "default"}
     metadata = {"name": "l2-x", "namespace": "metallb-system"}
     api.things.append(
@@ -283,8 +284,8 @@ def test_an_address_that_is_still_announced_is_not_free(run: Run, api: Api) -> N
     result = run(name="web", state="absent", wait_timeout=0)
     assert codes(result) == ["address_not_free"]
     assert "node2" in result["msg"]
-    api.things.append(web(type="LoadBalancer"))
-    assert not run(name="web", state="absent", wait=False).get("failed")
+    api.things.append(announced)
+    assert not run(name="web", state="absent", wait=False, wait_timeout=0).get("failed")
 
 
 def test_a_cluster_that_is_not_there(run: Run, tmp_path: Path) -> None:
