@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import typing as t
+from contextlib import suppress
 
 if t.TYPE_CHECKING:
     from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import K8SClient
@@ -66,6 +67,12 @@ def is_rolled_out(workload: KubernetesObject) -> bool:
     return bool(status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0) and updated == there)
 
 
+def is_ready(workload: KubernetesObject) -> bool:
+    """Whether all pods serve, are of the current description, and no others are left."""
+    available, wanted = pod_counts(workload)
+    return is_rolled_out(workload) and available == wanted
+
+
 class Cluster:
     """A cluster through the client of kubernetes.core, which has its exceptions."""
 
@@ -104,13 +111,16 @@ class Cluster:
         )
 
     def delete(self, thing: KubernetesObject) -> None:
-        """Delete just this object, not one of its name that has come after it."""
-        self._resource(thing).delete(
-            **_place(thing),
-            body={"preconditions": {"uid": thing["metadata"]["uid"]}},
-            serialize=False,
-            _request_timeout=_TIMEOUT,
-        )
+        """Delete just this object, if it is still there, and not one of its name that has come after it."""
+        from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
+
+        with suppress(ConflictError, NotFoundError):
+            self._resource(thing).delete(
+                **_place(thing),
+                body={"preconditions": {"uid": thing["metadata"]["uid"]}},
+                serialize=False,
+                _request_timeout=_TIMEOUT,
+            )
 
     def _resource(self, thing: KubernetesObject) -> Resource:
         return self._client.resource(thing["kind"], thing["apiVersion"])

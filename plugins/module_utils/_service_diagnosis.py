@@ -16,6 +16,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._service_announcemen
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_endpoints import endpoint_faults
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_metallb import release_fault
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import STATUSES
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_state import Lack, lacks
 
 if t.TYPE_CHECKING:
@@ -36,8 +37,7 @@ SOURCES: t.Final = (
     ("IPAddressPool", metallb.API, metallb.NAMESPACE),
     ("L2Advertisement", metallb.API, metallb.NAMESPACE),
     ("BGPAdvertisement", metallb.API, metallb.NAMESPACE),
-    ("ServiceL2Status", metallb.API, metallb.NAMESPACE),
-    ("ServiceBGPStatus", metallb.API, metallb.NAMESPACE),
+    *STATUSES,
     ("ConfigurationState", metallb.API, metallb.NAMESPACE),
 )
 

@@ -11,7 +11,6 @@ import typing as t
 from dataclasses import dataclass
 from urllib.error import HTTPError, URLError
 
-from ansible.module_utils.urls import open_url
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import named
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import Refused
@@ -101,6 +100,8 @@ def silence(target: str, probe: Probe) -> str:
 
 
 def _status(url: str) -> int:
+    from ansible.module_utils.urls import open_url  # loaded only here: it takes its time, and most tasks have no probe
+
     try:
         with open_url(url, timeout=_TIMEOUT, follow_redirects="none", use_proxy=False) as answer:
             return int(answer.status)

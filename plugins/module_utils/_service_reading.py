@@ -12,7 +12,6 @@ from itertools import chain
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _metallb as metallb
 from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import is_forbidden
-from ansible_collections.homecloud.k3s.plugins.module_utils._service_diagnosis import SOURCES
 from ansible_collections.homecloud.k3s.plugins.module_utils._snapshot import Snapshot
 
 if t.TYPE_CHECKING:
@@ -21,7 +20,10 @@ if t.TYPE_CHECKING:
     from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import Cluster, KubernetesObject
 
 # Which nodes announce an address: on the LAN, or to routers.
-_STATUSES: t.Final = tuple(source for source in SOURCES if source[0] in ("ServiceL2Status", "ServiceBGPStatus"))
+STATUSES: t.Final = (
+    ("ServiceL2Status", metallb.API, metallb.NAMESPACE),
+    ("ServiceBGPStatus", metallb.API, metallb.NAMESPACE),
+)
 
 WORKLOADS: t.Final = (("Deployment", "apps/v1"), ("DaemonSet", "apps/v1"))
 PODS: t.Final = (("Pod", "v1"),)
@@ -48,26 +50,24 @@ def read(cluster: Cluster, scope: Scope) -> Snapshot:
     beside = [thing for kind, version in scope.beside for thing in cluster.objects(kind, version, **place)]
     # Asked for only where there is a MetalLB: the client looks long for a kind that is not there.
     by_metallb = any(metallb.annotation(service, "ip-allocated-from-pool") for service in services)
-    return _snapshot(cluster, _STATUSES if by_metallb else (), [*services, *slices, *beside])
+    return read_sources(cluster, STATUSES if by_metallb else (), [*services, *slices, *beside])
 
 
 def read_announcements(cluster: Cluster) -> Snapshot:
     """Who announces the addresses of MetalLB."""
-    return _snapshot(cluster, _STATUSES)
+    return read_sources(cluster, STATUSES)
 
 
-def read_all(cluster: Cluster, scope: Scope) -> Snapshot:
-    """All that may be a reason why a Service does not serve, as far as this user is shown it."""
-    return _snapshot(cluster, SOURCES, namespace=scope.namespace)
-
-
-def _snapshot(
+def read_sources(
     cluster: Cluster,
     sources: Iterable[tuple[str, str, str]],
     things: Iterable[KubernetesObject] = (),
     namespace: str = "",
 ) -> Snapshot:
-    """Objects, and those of sources; those of one namespace alone where the user may not see all."""
+    """Things, and the objects of sources: kind, version of the API, and the namespace; without one all namespaces.
+
+    Of those the ones of NAMESPACE, if it is given and this user may not see the others.
+    """
     found = {}
     for kind, api_version, home in sources:
         found[kind] = shown(cluster, kind, api_version, **({"namespace": home} if home else {}))

@@ -26,7 +26,7 @@ def wait(read: Callable[[], State], is_done: Callable[[State], bool], timeout: f
     what its client raises.
     """
     deadline = time.monotonic() + timeout
-    pause, has_read = 0.1, False
+    pause, has_read = 0.05, False
     while True:
         try:
             state = read()

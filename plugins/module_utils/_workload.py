@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import is_rolled_out, named, pod_counts
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import is_ready, named, pod_counts
 from ansible_collections.homecloud.k3s.plugins.module_utils._events import Events
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._selector import selects
@@ -96,12 +96,6 @@ def workload_faults(objects: Iterable[KubernetesObject]) -> list[Fault]:
         if thing["kind"] in ("Deployment", "DaemonSet") and not is_ready(thing):
             faults += _faults(thing, workload_reasons(thing, pods, events))
     return faults
-
-
-def is_ready(workload: KubernetesObject) -> bool:
-    """Whether all pods serve, are of the current description, and no others are left."""
-    available, wanted = pod_counts(workload)
-    return is_rolled_out(workload) and available == wanted
 
 
 def _faults(workload: KubernetesObject, reasons: list[Reason]) -> list[Fault]:

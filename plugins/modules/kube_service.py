@@ -392,10 +392,11 @@ from ansible_collections.homecloud.k3s.plugins.module_utils import _service_prob
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import Cluster, named
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
 from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import fail
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_answer import answer
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_apply import Manner, apply, remove
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_change import changes
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import PODS, Scope
-from ansible_collections.homecloud.k3s.plugins.module_utils._service_wait import Wish, answer, look, serve
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_wait import Wish, look, serve
 from ansible_collections.homecloud.k3s.plugins.module_utils._snapshot import place
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
@@ -458,7 +459,7 @@ def present(cluster: Cluster, params: Mapping[str, t.Any], dry_run: bool) -> dic
     else:
         seen, faults = look(cluster, replace(wish, probe=None)), {}
     now = after if dry_run else seen.services.get(name, after)
-    return {**change, **answer(now, seen, faults.get(name, []))}
+    return {**change, **answer(now, seen.snapshot, faults.get(name, []))}
 
 
 def absent(cluster: Cluster, params: Mapping[str, t.Any], dry_run: bool) -> dict[str, t.Any]:

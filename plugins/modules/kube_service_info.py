@@ -175,8 +175,9 @@ from itertools import chain
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import Cluster
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
 from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import fail
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_answer import answer, service_table
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import WORKLOADS, Scope
-from ansible_collections.homecloud.k3s.plugins.module_utils._service_wait import Wish, answer, serve, service_table
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_wait import Wish, serve
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -218,7 +219,7 @@ def read(cluster: Cluster, params: Mapping[str, t.Any]) -> dict[str, t.Any]:
             "namespace": place[0],
             "name": place[1],
             "healthy": not faults.get(place),
-            **answer(service, seen, faults.get(place, [])),
+            **answer(service, seen.snapshot, faults.get(place, [])),
         }
         for place, service in seen.services.items()
     ]

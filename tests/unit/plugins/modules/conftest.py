@@ -44,6 +44,7 @@ class Api:
     refusals: what it says, one after the other, to whoever applies something; nothing where it accepts it.
     forbidden: the kinds that it does not show.
     only_namespace: the only one of which it shows anything, if there is such a one.
+    deleted_by_others: whether somebody else is quicker to delete something.
     after_deletion: what somebody else makes as soon as something is deleted.
     """
 
@@ -52,6 +53,7 @@ class Api:
     forbidden: set[str] = field(default_factory=set)
     only_namespace: str = ""
     applied: list[Thing] = field(default_factory=list)
+    deleted_by_others: bool = False
     after_deletion: list[Thing] = field(default_factory=list)
 
     def resource(self, kind: str, api_version: str) -> Resource:
@@ -106,6 +108,8 @@ class Resource:
         )
         assert body["preconditions"]["uid"] == thing["metadata"]["uid"]
         self.api.things.remove(thing)
+        if self.api.deleted_by_others:
+            raise NotFoundError(Answered(404, f"{name} not found"))  # type: ignore[no-untyped-call]
         self.api.things += self.api.after_deletion
 
     def _things(self) -> list[Thing]:

@@ -254,6 +254,13 @@ def test_a_service_is_removed_once(run: Run, api: Api) -> None:
     assert not run(name="web", state="absent")["changed"]
 
 
+def test_one_that_somebody_else_deletes_is_removed(run: Run, api: Api) -> None:
+    api.things.append(web())
+    api.deleted_by_others = True
+    assert not run(name="web", state="absent").get("failed")
+    assert there(api) == []
+
+
 def test_one_that_somebody_makes_at_once_is_another(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.things.append(web())
     successor = {**web(), "metadata": {**web()["metadata"], "uid": "new"}}
