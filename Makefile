@@ -5,10 +5,10 @@
 # The state of the demo's lab, where the lab keeps it.
 STATE := $(or $(LAB_STATE_HOME),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/homecloud-lab)/demo
 
-.PHONY: help setup demo demo-down lint test bench bench-lan
+.PHONY: help setup demo demo-down lint test bench bench-lan bench-services
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what is missing, make .venv and link the clone as an installed collection
 	@tests/setup.sh
@@ -32,3 +32,6 @@ bench: setup ## measure how long site.yml takes, and where the time goes
 
 bench-lan: setup ## measure how soon a page is there, and is back when its node fails
 	PYTHONPATH=tests/lab:molecule/default/tests .venv/bin/python tests/bench/lan.py
+
+bench-services: setup ## measure how long a task of kube_service takes, beside those of k8s_service
+	PYTHONPATH=tests/lab:molecule/default/tests .venv/bin/python tests/bench/services.py

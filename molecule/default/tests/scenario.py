@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 import urllib.request
@@ -32,6 +33,8 @@ METALLB = "metallb-system"
 PAGE = "mysite, served by the pod"
 
 Pool = dict[str, t.Any]  # an item of metallb_pools
+Task = t.Mapping[str, t.Any]
+Answer = dict[str, t.Any]  # of a module
 
 
 def refused(done: Result, code: str, *words: str) -> None:
@@ -168,12 +171,20 @@ class Kubectl:
     kubeconfig: str
 
     def __call__(self, *words: str, stdin: str | None = None) -> str:
-        line = [str(self.program), f"--kubeconfig={self.kubeconfig}", "--request-timeout=5s", *words]
-        return subprocess.run(line, check=True, input=stdin, stdout=subprocess.PIPE, text=True, timeout=30).stdout
+        line = self.line(*words)
+        return subprocess.run(line, check=True, input=stdin, stdout=subprocess.PIPE, text=True, timeout=60).stdout
 
-    def apply(self, *objects: Mapping[str, t.Any]) -> None:
+    def line(self, *words: str) -> list[str]:
+        return [str(self.program), f"--kubeconfig={self.kubeconfig}", "--request-timeout=5s", *words]
+
+    def apply(self, *objects: Mapping[str, t.Any], options: Sequence[str] = ()) -> None:
         document = {"apiVersion": "v1", "kind": "List", "items": objects}
-        self("apply", "--filename=-", stdin=json.dumps(document))
+        self("apply", "--filename=-", *options, stdin=json.dumps(document))
+
+    def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, t.Any]:
+        """An object; empty if there is none."""
+        options = (f"--namespace={namespace}", "--ignore-not-found", "--output=json")
+        return dict(json.loads(self("get", kind, name, *options) or "{}"))
 
     def objects(self, kinds: str, *options: str) -> list[dict[str, t.Any]]:
         """All objects of these kinds in all namespaces."""
@@ -280,6 +291,33 @@ class Controller:
         )  # fmt: skip
         return Result(done.returncode, done.stdout)
 
+    def tasks(self, *tasks: Task, at_once: bool = False) -> list[Answer]:
+        """What tasks answer, one by one or all AT_ONCE. If one fails, the others run all the same."""
+        names = [f"answer_{number}" for number in range(len(tasks))]
+        asked = beside_each_other(tasks, names) if at_once else one_by_one(tasks, names)
+        with tempfile.TemporaryDirectory() as directory:
+            answers = Path(directory, "answers.json")
+            write = {"content": f"{{{{ [{', '.join(names)}] }}}}", "dest": str(answers)}
+            done = self.run([*asked, {"ansible.builtin.copy": write}])
+            assert done.code == 0, done.output
+            found: list[Answer] = json.loads(answers.read_text())
+        return found
+
+    def run(self, tasks: Sequence[Task]) -> Result:
+        """Tasks that have to do with the cluster, as in a play of a user."""
+        with tempfile.TemporaryDirectory() as directory:
+            cluster = {"kubeconfig": "{{ kubeconfig_path }}", "context": "{{ kubeconfig_context }}"}
+            play = {
+                "hosts": "localhost",
+                "gather_facts": False,
+                "vars": {"ansible_async_dir": f"{directory}/async"},
+                "module_defaults": {"group/homecloud.k3s.k3s": cluster},
+                "tasks": tasks,
+            }
+            playbook = Path(directory, "tasks.json")
+            playbook.write_text(json.dumps([play]))
+            return self.play(str(playbook), [], {})
+
     def site_killed_at(self, task: str, *options: str, after: float = 0, **variables: object) -> None:
         """A run that is cut off while this task goes on, like one whose controller loses power."""
         line, environment = self._command("site.yml", options, variables)
@@ -308,6 +346,27 @@ class Controller:
         line += [f"--extra-vars={json.dumps(variables)}"] if variables else []
         plain = {name: value for name, value in os.environ.items() if name != "ANSIBLE_FORCE_COLOR"}
         return line, {**plain, "ANSIBLE_NOCOLOR": "1"}
+
+
+def one_by_one(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
+    return [{**task, "register": name, "ignore_errors": True} for task, name in zip(tasks, names)]
+
+
+def beside_each_other(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
+    return [
+        *({**task, "register": name, "async": 120, "poll": 0} for task, name in zip(tasks, names)),
+        *(
+            {
+                "ansible.builtin.async_status": {"jid": f"{{{{ {name}.ansible_job_id }}}}"},
+                "register": name,
+                "until": f"{name} is finished",
+                "retries": 120,
+                "delay": 1,
+                "ignore_errors": True,
+            }
+            for name in names
+        ),
+    ]
 
 
 def family(pid: int) -> list[int]:
