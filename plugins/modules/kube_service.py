@@ -181,6 +181,8 @@ options:
     description:
       - Whether to wait until the Service serves. Then enough of its endpoints are ready, it has the address that it
         asks for, and, if it is MetalLB that gave it, a node announces it.
+      - A pod that has no readiness probe counts as ready as soon as it runs, even if it ends at once. An O(probe) is
+        not deceived by that.
       - With O(state=absent) whether to wait until it is gone and its address free.
     type: bool
     default: true

@@ -442,7 +442,8 @@ def home_of_troubles(kubectl: Kubectl, lab: Lab) -> Iterator[None]:
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TROUBLES}},
         deployment("running", TROUBLES),
         deployment("unpulled", TROUBLES, image=f"{NGINX}-of-nobody"),
-        deployment("crashing", TROUBLES, command=["nginx", "-c", "/none"]),
+        # Without a probe it would be ready for a moment each time that it starts.
+        deployment("crashing", TROUBLES, command=["nginx", "-c", "/none"], readinessProbe={"tcpSocket": {"port": 80}}),
         *pools,
     )
     wait_until(lambda: kubectl.is_complete("deployment", "running", TROUBLES))
