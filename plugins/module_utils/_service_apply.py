@@ -63,7 +63,8 @@ def _recreate(cluster: Cluster, wanted: KubernetesObject, before: KubernetesObje
     try:
         return cluster.apply(wanted, FIELD_MANAGER)
     except Exception:
-        cluster.apply(_again(before), FIELD_MANAGER)
+        # Whatever it was, nobody shall be left without a Service, be it that the API is away for a while.
+        wait(lambda: cluster.apply(_again(before), FIELD_MANAGER), bool, manner.timeout)
         raise
 
 

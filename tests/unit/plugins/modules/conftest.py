@@ -41,7 +41,8 @@ class Response:
 class Api:
     """An API with these objects, by the client's own interface.
 
-    refusals: what it says, one after the other, to whoever applies something; nothing where it accepts it.
+    refusals: what it says, one after the other, to whoever applies something; nothing where it accepts it, and None
+    where it does not answer.
     forbidden: the kinds that it does not show.
     only_namespace: the only one of which it shows anything, if there is such a one.
     deleted_by_others: whether somebody else is quicker to delete something.
@@ -49,7 +50,7 @@ class Api:
     """
 
     things: list[Thing]
-    refusals: list[str] = field(default_factory=list)
+    refusals: list[str | None] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
     only_namespace: str = ""
     applied: list[Thing] = field(default_factory=list)
@@ -91,6 +92,8 @@ class Resource:
     def server_side_apply(self, body: Thing, **options: object) -> Response:
         self.api.applied.append({**body, "dry_run": options["dry_run"], "force": options["force_conflicts"]})
         refusal = self.api.refusals.pop(0) if self.api.refusals else ""
+        if refusal is None:
+            raise ConnectionRefusedError
         if refusal:
             raise Answered(422, refusal)
         assert options["field_manager"] == "homecloud.k3s"

@@ -206,7 +206,7 @@ def test_a_service_whose_successor_is_refused_comes_back(run: Run, api: Api) -> 
     api.things.append(web())
     # A dry run does not find that a node port is out of range.
     out_of_range = "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range"
-    api.refusals = [IMMUTABLE, "", out_of_range]
+    api.refusals = [IMMUTABLE, "", out_of_range, None]
     result = run(**WEB, cluster_ip="None", recreate=True)
     assert codes(result) == ["node_port_out_of_range"]
     (back,) = there(api)
