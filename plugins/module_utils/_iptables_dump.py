@@ -1,0 +1,113 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection. What iptables-save prints, by tables and chains. Python 3.9, standard library only.
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Malformed, read_rule
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+
+# ":NAME POLICY [packets:bytes]"; a chain that is not built in has the policy "-".
+_CHAIN: t.Final = re.compile(r":(\S+) (\S+)(?: \[\d+:\d+\])?$")
+# "[packets:bytes] ", as iptables-save --counters prints it before a rule.
+_COUNTERS: t.Final = re.compile(r"\[\d+:\d+\] ")
+# Of so many lines that cannot be read it is said which; a dump that has more is something else.
+_MOST_MISREAD: t.Final = 20
+
+
+@dataclass(frozen=True)
+class Misread:
+    """A line of a dump that is none of iptables-save's, by its number from 1."""
+
+    number: int
+    line: str
+    why: str
+
+
+@dataclass
+class Chain:
+    """A chain. policy is empty if it is not built in. lines are its rules as they are printed, without counters."""
+
+    table: str
+    name: str
+    policy: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """Its rules, but for those that are none, which are in malformed. A dump has many, so they are read late."""
+        found = []
+        for number, line in enumerate(self.lines, 1):
+            try:
+                found.append(read_rule(self.table, number, line))
+            except Malformed:
+                self.malformed.append(line)
+        return found
+
+    malformed: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Dump:
+    """The chains of a dump by table and name. whole are the tables whose end was there too."""
+
+    tables: dict[str, dict[str, Chain]] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+    misread: list[Misread] = field(default_factory=list)
+
+    def chain(self, table: str, name: str) -> Chain | None:
+        return self.tables.get(table, {}).get(name)
+
+
+def read_dump(lines: Iterable[str]) -> Dump:
+    """Read what iptables-save or ip6tables-save prints: one table or several, in any order, with counters or without.
+
+    Nothing is raised: what is no line of a dump is in its misread.
+    """
+    dump = Dump()
+    table: dict[str, Chain] = {}
+    name = ""
+    for number, raw in enumerate(lines, 1):
+        line = raw.rstrip("\r\n")
+        if line.startswith("["):
+            line = _COUNTERS.sub("", line, count=1)
+        if line.startswith("-A "):
+            chain = table.get(line[3:].partition(" ")[0])
+            if chain is not None:
+                chain.lines.append(line)
+                continue
+        elif line.startswith("*"):
+            name = line[1:]
+            table = dump.tables.setdefault(name, {})
+            continue
+        elif line == "COMMIT" and name:
+            dump.whole.add(name)
+            table, name = {}, ""
+            continue
+        elif line.startswith(":") and name:
+            match = _CHAIN.match(line)
+            if match:
+                table[match[1]] = Chain(name, match[1], "" if match[2] == "-" else match[2])
+                continue
+        elif not line or line.startswith("#"):
+            continue
+        if len(dump.misread) < _MOST_MISREAD:
+            dump.misread.append(Misread(number, raw[:200].rstrip("\r\n"), _why(line)))
+    return dump
+
+
+def _why(line: str) -> str:
+    if line.startswith("-A "):
+        return "its chain is not declared"
+    return "it declares no chain of a table" if line.startswith(":") else "it is no line of iptables-save"
