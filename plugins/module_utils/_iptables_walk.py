@@ -1,0 +1,206 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection. The way of a packet through the chains of a table. Python 3.9, standard library only.
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet, rule_likelihood
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Chain
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+
+# Chains call chains. The kernel refuses a loop; a dump that was edited may have one.
+_DEEPEST: t.Final = 64
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of all packets it is, at least and at most: it may not be known whether a rule matches."""
+
+    least: float
+    most: float
+
+    def __add__(self, other: Share) -> Share:
+        return Share(self.least + other.least, min(self.most + other.most, 1.0))
+
+    def split(self, likelihood: float | None) -> tuple[Share, Share]:
+        """The part of it that is as likely, and the rest."""
+        if likelihood is None:
+            open_ended = Share(0.0, self.most)
+            return open_ended, open_ended
+        return self._times(likelihood), self._times(1 - likelihood)
+
+    def _times(self, factor: float) -> Share:
+        return Share(self.least * factor, self.most * factor)
+
+
+ALL: t.Final = Share(1.0, 1.0)
+
+if t.TYPE_CHECKING:
+    Packets = dict[Packet, Share]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A rule that matches packets, and which part of all."""
+
+    rule: Rule
+    share: Share
+
+
+@dataclass
+class Outcome:
+    """What becomes of packets in a table: those that go on, those that do not and by what, and the rules that they hit.
+
+    masqueraded are those that go on with another source.
+    """
+
+    passed: Packets = field(default_factory=dict)
+    stopped: dict[str, Packets] = field(default_factory=dict)
+    masqueraded: Packets = field(default_factory=dict)
+    hits: list[Hit] = field(default_factory=list)
+    unknown: list[Rule] = field(default_factory=list)
+
+
+def _add(packets: Packets, packet: Packet, share: Share) -> None:
+    packets[packet] = packets[packet] + share if packet in packets else share
+
+
+def walk(chains: dict[str, Chain], beginning: str, packets: Packets, facts: Facts) -> Outcome:
+    """Send packets through a built-in chain of a table and all that it calls.
+
+    All packets go together from rule to rule: what a rule says of some of them parts them, and those that have become
+    alike are one again. So the work grows with the rules, and not with the ways through them.
+    """
+    outcome = Outcome()
+    chain = chains.get(beginning)
+    if chain is None:
+        outcome.passed = dict(packets)
+        return outcome
+    for packet, share in _call(chains, chain, packets, facts, outcome, 1).items():
+        # Who comes to its end, or returns from it, is up to the policy.
+        if chain.policy in ("ACCEPT", ""):
+            _add(outcome.passed, packet, share)
+        else:
+            _add(outcome.stopped.setdefault(chain.policy, {}), packet, share)
+    return outcome
+
+
+def _call(
+    chains: dict[str, Chain], chain: Chain, packets: Packets, facts: Facts, outcome: Outcome, depth: int
+) -> Packets:
+    """Send packets through a chain, and return those that come back from it."""
+    here, back = dict(packets), {}
+    for rule in chain.rules if depth <= _DEEPEST else ():
+        if not here:
+            break
+        matched, here = _part(rule, here, facts)
+        if not matched:
+            continue
+        outcome.hits.append(Hit(rule, _sum(matched.values())))
+        if rule.target in chains:
+            returned = _call(chains, chains[rule.target], matched, facts, outcome, depth + 1)
+            _merge(back if rule.goes else here, returned)
+        elif rule.target == "RETURN":
+            _merge(back, matched)
+        else:
+            _merge(here, _target(rule, matched, outcome))
+    _merge(back, here)
+    return back
+
+
+def _part(rule: Rule, packets: Packets, facts: Facts) -> tuple[Packets, Packets]:
+    """The packets that a rule matches, and the others. Of what it may match either way there is some in both."""
+    matched: Packets = {}
+    rest: Packets = {}
+    for packet, share in packets.items():
+        yes, no = share.split(rule_likelihood(rule, packet, facts))
+        if yes.most > 0:
+            matched[packet] = yes
+        if no.most > 0:
+            rest[packet] = no
+    return matched, rest
+
+
+def _merge(packets: Packets, others: Packets) -> None:
+    for packet, share in others.items():
+        _add(packets, packet, share)
+
+
+def _sum(shares: Iterable[Share]) -> Share:
+    total = Share(0.0, 0.0)
+    for share in shares:
+        total = total + share
+    return total
+
+
+# What the target of a rule does to packets
+
+
+def _target(rule: Rule, packets: Packets, outcome: Outcome) -> Packets:
+    """Apply a target that is no chain; those packets are returned that go on in the chain."""
+    if rule.target in _STOPPING:
+        _merge(outcome.stopped.setdefault(rule.target, {}), packets)
+        return {}
+    if rule.target in ("DNAT", "REDIRECT", "SNAT", "MASQUERADE", "ACCEPT"):
+        changed = {_translated(rule, packet): share for packet, share in packets.items()}
+        _merge(outcome.passed, changed)
+        if rule.target in ("SNAT", "MASQUERADE"):
+            _merge(outcome.masqueraded, changed)
+        return {}
+    if rule.target in _GOING_ON:
+        going_on: Packets = {}
+        for packet, share in packets.items():
+            _add(going_on, _marked(rule, packet), share)
+        return going_on
+    # Whatever it is: they may go on, or not.
+    outcome.unknown.append(rule)
+    maybe = {packet: Share(0.0, share.most) for packet, share in packets.items()}
+    _merge(outcome.stopped.setdefault("unknown", {}), maybe)
+    return maybe
+
+
+_STOPPING: t.Final = ("DROP", "REJECT")
+_GOING_ON: t.Final = (
+    "", "MARK", "CONNMARK", "LOG", "NFLOG", "ULOG", "TRACE", "CT", "NOTRACK", "TCPMSS", "CLASSIFY", "CHECKSUM", "SET",
+    "TTL", "HL", "TOS", "DSCP", "AUDIT", "CONNSECMARK", "SECMARK", "IDLETIMER", "LED", "RATEEST",
+)  # fmt: skip
+
+
+def _translated(rule: Rule, packet: Packet) -> Packet:
+    if rule.target != "DNAT":
+        return packet
+    address, port = _host_port(rule.argument("--to-destination") or "")
+    return replace(
+        packet,
+        destination=address or packet.destination,
+        destination_port=port or packet.destination_port,
+        states=packet.states | {"DNAT"},
+    )
+
+
+def _host_port(text: str) -> tuple[str, int | None]:
+    """The address and the port of 10.42.0.2:8080 or [fd42::2]:8080; both may be missing."""
+    if text.startswith("["):
+        address, _bracket, port = text[1:].partition("]")
+        return address, int(port[1:]) if port else None
+    address, _colon, port = text.partition(":") if text.count(":") < 2 else (text, "", "")
+    return address, int(port) if port else None
+
+
+def _marked(rule: Rule, packet: Packet) -> Packet:
+    if rule.target != "MARK":
+        return packet
+    value, _slash, mask = (rule.argument("--set-xmark") or "").partition("/")
+    if not value:
+        return packet
+    return replace(packet, mark=(packet.mark & ~(int(mask, 0) if mask else 0xFFFFFFFF)) ^ int(value, 0))
