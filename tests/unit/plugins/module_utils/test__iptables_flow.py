@@ -1,0 +1,110 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey, Node, follow
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
+
+DATA = Path(__file__).parents[1] / "data/iptables"
+ROUTES: t.Final = [
+    {"dst": "default", "dev": "eth0"},
+    {"dst": "10.42.0.0/24", "dev": "cni0"},
+    {"dst": "10.42.1.0/24", "dev": "flannel.1"},
+    {"dst": "192.168.1.0/24", "dev": "eth0"},
+]
+NODE: t.Final = Node(Facts(frozenset({"192.168.1.10"})), tuple(read_routes(ROUTES, 4)))
+POD: t.Final = ("10.42.0.9", "cni0")
+LAN: t.Final = ("192.168.1.77", "eth0")
+SELF: t.Final = ("192.168.1.10", "")
+
+
+def journey(
+    source: tuple[str, str], destination: str, port: int, variant: str = "v4.nft", rules: str | None = None
+) -> Journey:
+    text = (DATA / f"{variant}.txt").read_text(encoding="utf-8") if rules is None else rules
+    packet = Packet("tcp", source[0], destination, 40000, port, source[1], None)
+    return follow(read_dump(text.splitlines()), packet, NODE)
+
+
+def chains(way: Journey) -> list[str]:
+    return [f"{hit.rule.table} {hit.rule.chain}" for stage in way.stages for hit in stage.outcome.hits]
+
+
+def test_the_tables_come_in_the_order_of_the_kernel() -> None:
+    rules = "".join(
+        f"*{table}\n" + "".join(f":{hook} ACCEPT [0:0]\n-A {hook} -j LOG\n" for hook in hooks) + "COMMIT\n"
+        for table, hooks in {
+            "filter": ["INPUT", "FORWARD", "OUTPUT"],
+            "nat": ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+            "mangle": ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+            "raw": ["PREROUTING", "OUTPUT"],
+        }.items()
+    )
+    assert chains(journey(LAN, "10.42.0.7", 80, rules=rules)) == [
+        "raw PREROUTING", "mangle PREROUTING", "nat PREROUTING", "mangle FORWARD", "filter FORWARD",
+        "mangle POSTROUTING", "nat POSTROUTING",
+    ]  # fmt: skip
+    assert chains(journey(LAN, "192.168.1.10", 22, rules=rules)) == [
+        "raw PREROUTING", "mangle PREROUTING", "nat PREROUTING", "mangle INPUT", "filter INPUT", "nat INPUT",
+    ]  # fmt: skip
+    assert chains(journey(SELF, "10.42.0.7", 80, rules=rules)) == [
+        "raw OUTPUT", "mangle OUTPUT", "nat OUTPUT", "filter OUTPUT", "mangle POSTROUTING", "nat POSTROUTING",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", [POD, LAN, SELF])
+@pytest.mark.parametrize("variant", ["v4.nft", "v4.legacy"])
+def test_a_cluster_ip_leads_to_its_pods(source: tuple[str, str], variant: str) -> None:
+    way = journey(source, "10.43.0.41", 80, variant)
+    assert {packet.destination: packet.out_interface for packet in way.sent} == {
+        "10.42.0.10": "cni0",
+        "10.42.0.2": "cni0",
+        "10.42.1.3": "flannel.1",
+    }
+    assert way.stopped == way.delivered == {}
+    masquerading = [hit for stage in way.stages for hit in stage.outcome.hits if hit.rule.target == "MASQUERADE"]
+    assert [hit.share.least for hit in masquerading] == ([] if source == POD else [pytest.approx(1)])
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "port", "target", "text"),
+    [
+        (POD, "10.43.0.45", 80, "REJECT", "default/none:http has no endpoints"),
+        (SELF, "10.43.0.45", 80, "REJECT", "default/none:http has no endpoints"),
+        (POD, "10.43.0.46", 80, "DROP", "default/itpnone:http has no local endpoints"),
+        (LAN, "192.168.1.52", 80, "REJECT", "default/lbnone:http has no endpoints"),
+        (LAN, "192.168.1.10", 30085, "REJECT", "default/lbnone:http has no endpoints"),
+        (LAN, "192.168.1.51", 80, "DROP", "default/lbr:http traffic not accepted"),
+    ],
+)
+def test_what_is_refused_is_refused_by_a_rule(
+    source: tuple[str, str], destination: str, port: int, target: str, text: str
+) -> None:
+    packet_source = ("198.51.100.7", "eth0") if destination == "192.168.1.51" else source
+    way = journey(packet_source, destination, port)
+    assert list(way.stopped) == [target]
+    assert way.sent == way.delivered == {}
+    last = way.stages[-1].outcome.hits or [hit for stage in way.stages for hit in stage.outcome.hits]
+    assert any(text in hit.rule.comment for stage in way.stages for hit in stage.outcome.hits), last
+
+
+def test_what_no_rule_knows_goes_its_way() -> None:
+    way = journey(LAN, "192.168.1.10", 22)
+    assert [packet.destination for packet in way.delivered] == ["192.168.1.10"]
+    assert way.sent == {}
+
+
+def test_what_has_no_way_is_told() -> None:
+    nowhere = Node(NODE.facts, tuple(read_routes(ROUTES[1:], 4)))
+    packet = Packet("tcp", *("10.42.0.9", "10.43.0.99"), 40000, 80, "cni0", None)
+    way = follow(read_dump([]), packet, nowhere)
+    assert list(way.stopped) == ["no route"]
+    assert way.sent == {}
