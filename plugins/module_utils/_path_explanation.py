@@ -1,0 +1,194 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection. The way of a packet in words. Python 3.9, standard library only.
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import Share
+from ansible_collections.homecloud.k3s.plugins.module_utils._text import table
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Match, Rule
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import Packets
+
+# Probabilities are printed with ten digits, and the kernel keeps 31 bits of them.
+_PRECISION: t.Final = 1e-6
+_PROTOCOLS: t.Final = ("tcp", "udp", "sctp")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a part of the packets ends. source_seen is empty if it is not known what they come from there."""
+
+    address: str
+    port: int | None
+    share: float
+    masquerade: bool
+    source_seen: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule that matches."""
+
+    number: int
+    table: str
+    chain: str
+    rule: str
+    match: str
+    action: str
+    share: float
+
+
+def verdict_shares(journey: Journey) -> dict[str, float]:
+    """Which part of the packets surely ends how; what is left is unknown."""
+    ends = {"dnat": 0.0, "reject": 0.0, "drop": 0.0, "none": 0.0}
+    for packets in (journey.sent, journey.delivered):
+        for packet, share in packets.items():
+            ends["dnat" if "DNAT" in packet.states else "none"] += share.least
+    for target, packets in journey.stopped.items():
+        end = {"REJECT": "reject", "no route": "none"}.get(target, "drop")
+        ends[end] += sum(share.least for share in packets.values())
+    ends["unknown"] = 1.0 - sum(ends.values())
+    return {end: share for end, share in ends.items() if share > _PRECISION}
+
+
+def verdict(shares: Mapping[str, float]) -> str:
+    """The only end that there is, or what most packets come to; unknown wherever it may be another."""
+    return "unknown" if "unknown" in shares else max(shares, key=lambda end: shares[end])
+
+
+def masqueraded(journey: Journey) -> Packets:
+    """The packets that leave with another source than theirs."""
+    found: Packets = {}
+    for stage in journey.stages:
+        if (stage.hook, stage.table) in (("POSTROUTING", "nat"), ("INPUT", "nat")):
+            found.update(stage.outcome.masqueraded)
+    return found
+
+
+def masquerade(journey: Journey) -> str:
+    """Whether the packets that arrive somewhere have another source then: always, never, or depends."""
+    arriving = {**journey.sent, **journey.delivered}
+    changed = masqueraded(journey)
+    if not any(packet in changed for packet in arriving):
+        return "never"
+    whole = all(packet in changed and _is_same(changed[packet], share) for packet, share in arriving.items())
+    return "always" if whole else "depends"
+
+
+def _is_same(one: Share, other: Share) -> bool:
+    return abs(one.least - other.least) <= _PRECISION and abs(one.most - other.most) <= _PRECISION
+
+
+def endpoints(journey: Journey, addresses: Mapping[str, str]) -> list[Endpoint]:
+    """Where translated packets end. addresses are the node's own by their interfaces."""
+    changed = masqueraded(journey)
+    return [
+        Endpoint(
+            address=packet.destination,
+            port=packet.destination_port,
+            share=share.least,
+            masquerade=packet in changed,
+            source_seen=addresses.get(packet.out_interface or "", "") if packet in changed else packet.source,
+        )
+        for packet, share in {**journey.sent, **journey.delivered}.items()
+        if "DNAT" in packet.states
+    ]
+
+
+def steps(journey: Journey) -> list[Step]:
+    """The rules that match, in the order of the kernel."""
+    hits = [hit for stage in journey.stages for hit in stage.outcome.hits]
+    return [
+        Step(
+            number=number,
+            table=hit.rule.table,
+            chain=hit.rule.chain,
+            rule=hit.rule.text,
+            match=match_text(hit.rule),
+            action=action_text(hit.rule),
+            share=hit.share.most,
+        )
+        for number, hit in enumerate(hits, 1)
+    ]
+
+
+def match_text(rule: Rule) -> str:
+    """What a rule asks for, without what only people read and what says nothing."""
+    texts = [_match_text(match) for match in rule.matches if match.module not in ("comment", "nfacct")]
+    return " ".join(filter(None, texts)) or "all"
+
+
+def _match_text(match: Match) -> str:
+    """The options of a match. Without any tcp only says the protocol again; others, as socket, ask for something."""
+    return " ".join(map(str, match.options)) or ("" if match.module in _PROTOCOLS else match.module)
+
+
+def action_text(rule: Rule) -> str:
+    """What becomes of a packet that a rule matches."""
+    arguments = " ".join(map(str, rule.arguments))
+    texts = {
+        "": "count only",
+        "ACCEPT": f"accept: done with the table {rule.table}",
+        "DROP": "drop",
+        "REJECT": f"reject with {rule.argument('--reject-with') or 'an error'}",
+        "RETURN": "return",
+        "DNAT": f"send to {rule.argument('--to-destination') or 'another destination'}",
+        "MASQUERADE": "masquerade: the source is this node from here on",
+        "MARK": f"set the mark {rule.argument('--set-xmark') or arguments}",
+    }
+    if rule.target in texts:
+        return texts[rule.target]
+    if rule.target.isupper() and rule.arguments:
+        return f"{rule.target} {arguments}"
+    return f"{'continue in' if rule.goes else 'go to'} {rule.target}"
+
+
+def table_lines(found: list[Step]) -> list[str]:
+    """The steps as a table to be read."""
+    head = ["STEP", "TABLE", "CHAIN", "MATCHED", "ACTION", "SHARE"]
+    rows = [
+        [str(step.number), step.table, step.chain, step.match, step.action, share_text(step.share)] for step in found
+    ]
+    return table(head, *rows)
+
+
+def share_text(share: float) -> str:
+    """A part of all packets: "all", "1/3", or per cent."""
+    if share > 1 - _PRECISION:
+        return "all"
+    parts = round(1 / share) if share > 0 else 0
+    return f"1/{parts}" if parts and abs(share - 1 / parts) <= _PRECISION else f"{share:.1%}"
+
+
+def reason(packet: Packet, journey: Journey, shares: Mapping[str, float]) -> str:
+    """Why it ends so, in a sentence."""
+    hits = [hit for stage in journey.stages for hit in stage.outcome.hits]
+    what = f"{packet.destination}:{packet.destination_port}"
+    end = verdict(shares)
+    if end == "dnat":
+        return f"{what} leads to {len(endpoints(journey, {}))} endpoints."
+    stopping = [hit.rule for hit in hits if hit.rule.target in journey.stopped]
+    if end in ("reject", "drop") and stopping:
+        last = stopping[-1]
+        return f"{what} is {'rejected' if end == 'reject' else 'dropped'} by {last.table}/{last.chain}" + (
+            f": {last.comment}." if last.comment else f", rule {last.number}."
+        )
+    if end in ("reject", "drop"):
+        return f"{what} is dropped by the policy of a chain."
+    if "no route" in journey.stopped:
+        return f"{what} is not translated, and the node has no route to it."
+    if end == "none":
+        where = "the node itself" if journey.delivered else "that address"
+        return f"{what} is not translated by any rule: it goes on to {where}."
+    return f"What becomes of {what} depends on what the rules do not show."

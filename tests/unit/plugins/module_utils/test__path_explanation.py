@@ -1,0 +1,115 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey, Node, follow
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import read_rule
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
+
+DATA = Path(__file__).parents[1] / "data/iptables"
+ROUTES: t.Final = [
+    {"dst": "default", "dev": "eth0"},
+    {"dst": "10.42.0.0/24", "dev": "cni0"},
+    {"dst": "10.42.1.0/24", "dev": "flannel.1"},
+]
+NODE: t.Final = Node(Facts(frozenset({"192.168.1.10"})), tuple(read_routes(ROUTES, 4)))
+ADDRESSES: t.Final = {"cni0": "10.42.0.1", "flannel.1": "10.42.0.0"}
+CLIENT: t.Final = Packet("tcp", "192.168.1.77", "192.168.1.10", 40000, 30080, "eth0", None)
+POD: t.Final = Packet("tcp", "10.42.0.9", "10.43.0.41", 40000, 80, "cni0", None)
+
+
+def journey(packet: Packet, rules: str | None = None) -> Journey:
+    text = (DATA / "v4.nft.txt").read_text(encoding="utf-8") if rules is None else rules
+    return follow(read_dump(text.splitlines()), packet, NODE)
+
+
+def test_the_way_to_a_node_port() -> None:
+    way = journey(CLIENT)
+    shares = explain.verdict_shares(way)
+    assert (shares, explain.verdict(shares), explain.masquerade(way)) == ({"dnat": pytest.approx(1)}, "dnat", "always")
+    assert explain.reason(CLIENT, way, shares) == "192.168.1.10:30080 leads to 3 endpoints."
+    found = explain.endpoints(way, ADDRESSES)
+    assert [(e.address, e.port, e.masquerade, e.source_seen) for e in found] == [
+        ("10.42.0.10", 8080, True, "10.42.0.1"),
+        ("10.42.0.2", 8080, True, "10.42.0.1"),
+        ("10.42.1.3", 8080, True, "10.42.0.0"),
+    ]
+    rows = [line.split() for line in explain.table_lines(explain.steps(way))]
+    assert rows[0] == ["STEP", "TABLE", "CHAIN", "MATCHED", "ACTION", "SHARE"]
+    assert " ".join(rows[3]) == "3 nat KUBE-NODEPORTS -p tcp --dport 30080 go to KUBE-EXT-QUMPV5Z3SF2IMFUJ all"
+    assert " ".join(rows[8]) == "8 nat KUBE-SEP-RPCNW7JI5KHHP7II -p tcp send to 10.42.0.10:8080 1/3"
+
+
+def test_a_pod_is_seen_as_itself() -> None:
+    way = journey(POD)
+    assert explain.masquerade(way) == "never"
+    assert {endpoint.source_seen for endpoint in explain.endpoints(way, ADDRESSES)} == {"10.42.0.9"}
+
+
+def test_a_pod_that_reaches_itself_is_masqueraded() -> None:
+    itself = Packet("tcp", "10.42.0.2", "10.43.0.41", 40000, 80, "cni0", None)
+    way = journey(itself)
+    assert explain.masquerade(way) == "depends"
+    assert {e.address: e.masquerade for e in explain.endpoints(way, ADDRESSES)} == {
+        "10.42.0.10": False,
+        "10.42.0.2": True,
+        "10.42.1.3": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rules", "shares", "verdict", "reason"),
+    [
+        ("", {"none": 1.0}, "none", "not translated by any rule"),
+        (":FORWARD DROP [0:0]", {"drop": 1.0}, "drop", "dropped by the policy"),
+        (':FORWARD ACCEPT\n-A FORWARD -m comment --comment "no" -j DROP', {"drop": 1.0}, "drop", "filter/FORWARD: no."),
+        (":FORWARD ACCEPT\n-A FORWARD -j REJECT", {"reject": 1.0}, "reject", "rejected by filter/FORWARD, rule 1."),
+        (":FORWARD ACCEPT\n-A FORWARD -m future -j DROP", {"unknown": 1.0}, "unknown", "depends on"),
+        (":FORWARD ACCEPT\n-A FORWARD -j NEWEST --deep 1", {"unknown": 1.0}, "unknown", "depends on"),
+        (
+            ":FORWARD ACCEPT\n-A FORWARD -m statistic --mode random --probability 0.25 -j DROP",
+            {"drop": 0.25, "none": 0.75},
+            "none",
+            "not translated",
+        ),
+    ],
+)
+def test_each_end_has_its_verdict(rules: str, shares: dict[str, float], verdict: str, reason: str) -> None:
+    packet = Packet("tcp", "192.168.1.77", "10.43.0.41", 40000, 80, "eth0", None)
+    way = journey(packet, f"*filter\n{rules}\nCOMMIT")
+    found = explain.verdict_shares(way)
+    assert found == {end: pytest.approx(share) for end, share in shares.items()}
+    assert explain.verdict(found) == verdict
+    assert reason in explain.reason(packet, way, found)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "all"), (0.33333333349, "1/3"), (0.0009999, "1/1000"), (0.4, "40.0%"), (0.0, "0.0%")]
+)
+def test_shares_as_people_say_them(share: float, text: str) -> None:
+    assert explain.share_text(share) == text
+
+
+@pytest.mark.parametrize(
+    ("rule", "match", "action"),
+    [
+        ("-j RETURN", "all", "return"),
+        ("-m socket -j ACCEPT", "socket", "accept: done with the table nat"),
+        ('-p tcp -m comment --comment "x" -m tcp ! --dport 80', "-p tcp ! --dport 80", "count only"),
+        ("-g OTHER", "all", "continue in OTHER"),
+        ("-j LOG --log-prefix x", "all", "LOG --log-prefix x"),
+        ("-j REJECT --reject-with icmp-port-unreachable", "all", "reject with icmp-port-unreachable"),
+    ],
+)
+def test_rules_in_words(rule: str, match: str, action: str) -> None:
+    read = read_rule("nat", 1, f"-A X {rule}")
+    assert (explain.match_text(read), explain.action_text(read)) == (match, action)
