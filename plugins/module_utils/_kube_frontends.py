@@ -1,0 +1,121 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection. Where a Service is reached, as its object says and as the rules of kube-proxy say. Python
+# 3.9, standard library only.
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+from dataclasses import dataclass
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+
+# What kube-proxy writes beside a rule: the Service, the name of its port, and what kind of address the rule is for.
+_COMMENT: t.Final = re.compile(r"(?P<service>[^/ ]+/[^/: ]+)(?::(?P<port>\S*))?(?: (?P<about>.*))?$")
+_KINDS: t.Final = {"cluster IP": "cluster_ip", "external IP": "external_ip", "loadbalancer IP": "load_balancer"}
+# Rules for those that lead nowhere do not say of which kind an address is; there is an order in which they may be it.
+_NOWHERE: t.Final = ("has no endpoints", "has no local endpoints")
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """An address and a port at which a Service is reached. service is namespace/name."""
+
+    kind: str
+    address: str
+    port: int
+    protocol: str
+    service: str
+    port_name: str
+
+
+def of_object(service: Mapping[str, t.Any], family: int, node_address: str) -> list[Frontend]:
+    """Where a Service is reached by a family of addresses, 4 or 6, on a node that has this address."""
+    metadata, spec = service["metadata"], service["spec"]
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    addresses = [
+        *(("cluster_ip", address) for address in spec.get("clusterIPs") or [spec.get("clusterIP") or ""]),
+        *(("external_ip", address) for address in spec.get("externalIPs") or []),
+        # The others are none of kube-proxy's: a proxy answers for them.
+        *(("load_balancer", entry["ip"]) for entry in ingress if entry.get("ip") and entry.get("ipMode") != "Proxy"),
+    ]
+    name = f"{metadata['namespace']}/{metadata['name']}"
+    found = []
+    for port in spec.get("ports") or []:
+        rest = (port.get("protocol", "TCP").lower(), name, port.get("name") or "")
+        found += [
+            Frontend(kind, address, port["port"], *rest) for kind, address in addresses if _is_of(address, family)
+        ]
+        if port.get("nodePort"):
+            found.append(Frontend("node_port", node_address, port["nodePort"], *rest))
+    return found
+
+
+def _is_of(address: str, family: int) -> bool:
+    try:
+        return ipaddress.ip_address(address).version == family
+    except ValueError:  # "None" of a headless Service
+        return False
+
+
+def of_rules(dump: Dump, node_address: str) -> list[Frontend]:
+    """Where Services are reached by the rules of a node that has this address, each once."""
+    found: dict[tuple[str, int, str], Frontend] = {}
+    for rule in _rules_of_frontends(dump):
+        told = _COMMENT.match(rule.comment)
+        port = _value(rule, "--dport")
+        if told and port.isdigit():
+            address = _value(rule, "-d").partition("/")[0]
+            kind = _kind(rule, told["about"] or "", address)
+            if kind == "node_port":
+                address = node_address
+            key = (address, int(port), _value(rule, "-p"))
+            frontend = Frontend(kind, *key, told["service"], told["port"] or "")
+            if kind and (key not in found or found[key].kind == "other"):
+                found[key] = frontend
+    return list(found.values())
+
+
+def _rules_of_frontends(dump: Dump) -> Iterator[Rule]:
+    places = (
+        ("nat", "KUBE-SERVICES"),
+        ("nat", "KUBE-NODEPORTS"),
+        ("filter", "KUBE-SERVICES"),
+        ("filter", "KUBE-EXTERNAL-SERVICES"),
+    )
+    for table, name in places:
+        chain = dump.chain(table, name)
+        yield from chain.rules if chain else ()
+
+
+def _kind(rule: Rule, about: str, address: str) -> str:
+    """The kind of address that a rule is for; empty if it is for none of a Service."""
+    if about in _KINDS:
+        return _KINDS[about]
+    if rule.chain == "KUBE-NODEPORTS":
+        # A rule of its own is for those who ask from the node for 127.0.0.1.
+        return "" if address else "node_port"
+    if about not in _NOWHERE:
+        return ""
+    if not address:
+        return "node_port"
+    return "cluster_ip" if rule.chain == "KUBE-SERVICES" else "other"
+
+
+def _value(rule: Rule, name: str) -> str:
+    return next((option.value for match in rule.matches for option in match.options if option.name == name), "")
+
+
+def named(frontends: Iterable[Frontend], service: str, port: str = "") -> list[Frontend]:
+    """Those of a Service, namespace/name, and of one of its ports by its name or number, if one is asked for."""
+    own = [frontend for frontend in frontends if frontend.service == service]
+    numbers = {f.port_name for f in own if f.kind != "node_port" and str(f.port) == port}
+    return [f for f in own if port in ("", f.port_name, str(f.port)) or f.port_name in numbers]
