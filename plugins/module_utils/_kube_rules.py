@@ -1,0 +1,248 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection. The rules that kube-proxy writes for a port of a Service, as iptables-save prints them.
+# Python 3.9, standard library only.
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import endpoint_hash, service_hash
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import of_object
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Choice, Endpoint
+    from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
+
+    Lines = dict[tuple[str, str], list[str]]
+
+_AFFINITY: t.Final = 10800  # seconds, unless a Service says another number
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How kube-proxy writes rules on a node, which its flags and the kernel decide.
+
+    pods: what tells packets of pods of the cluster, as "-s 10.42.0.0/16"; empty if it does not know them.
+    counts_localhost: whether node ports of 127.0.0.1 have a rule of their own, which counts.
+    """
+
+    family: int
+    node_address: str
+    pods: str
+    counts_localhost: bool = False
+
+    @property
+    def full_mask(self) -> str:
+        return "255.255.255.255" if self.family == 4 else "ffff:" * 7 + "ffff"
+
+    def host(self, address: str) -> str:
+        return f"{ipaddress.ip_address(address)}/{32 if self.family == 4 else 128}"
+
+
+@dataclass(frozen=True)
+class _Port:
+    """A port of a Service with all that rules say of it."""
+
+    service: Mapping[str, t.Any]
+    name: str
+    protocol: str
+    choice: Choice
+    manner: Manner
+
+    @property
+    def spec(self) -> Mapping[str, t.Any]:
+        return t.cast("Mapping[str, t.Any]", self.service["spec"])
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.service["metadata"]["namespace"], self.service["metadata"]["name"]
+
+    @property
+    def title(self) -> str:
+        return "/".join(self.place) + (f":{self.name}" if self.name else "")
+
+    def chain(self, prefix: str) -> str:
+        return f"KUBE-{prefix}-" + service_hash(*self.place, self.name, self.protocol)
+
+    def endpoint_chain(self, endpoint: Endpoint) -> str:
+        return "KUBE-SEP-" + endpoint_hash(*self.place, self.name, self.protocol, endpoint.text)
+
+    @property
+    def affinity(self) -> int:
+        """For how many seconds a client stays with an endpoint; 0 is not at all."""
+        if self.spec.get("sessionAffinity") != "ClientIP":
+            return 0
+        config = (self.spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+        return int(config.get("timeoutSeconds") or _AFFINITY)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether only some networks may use its load balancer."""
+        return bool(self.spec.get("loadBalancerSourceRanges"))
+
+    def is_local(self, policy: str) -> bool:
+        return self.spec.get(policy) == "Local"
+
+    def to(self, frontend: Frontend, comment: str) -> str:
+        """The matches of a packet to a front end."""
+        destination = "" if frontend.kind == "node_port" else f"-d {self.manner.host(frontend.address)} "
+        return f"{destination}-p {self.protocol} {_comment(comment)} -m {self.protocol} --dport {frontend.port}"
+
+
+def _comment(text: str) -> str:
+    return f'-m comment --comment "{text}"'
+
+
+def predict(service: Mapping[str, t.Any], port: Mapping[str, t.Any], choice: Choice, manner: Manner) -> Lines:
+    """The rules for a port of a Service, by table and chain, without "-A CHAIN".
+
+    All of its own chains, and its own ones of those that Services share, in which they have no order.
+    """
+    own = _Port(service, port.get("name") or "", port.get("protocol", "TCP").lower(), choice, manner)
+    one_port = {**service, "spec": {**own.spec, "ports": [port]}}
+    fronts = of_object(one_port, manner.family, manner.node_address)
+    lines: Lines = {}
+
+    def add(table: str, chain: str, texts: Iterable[str]) -> None:
+        for text in texts:
+            lines.setdefault((table, chain), []).append(text)
+
+    inside = [front for front in fronts if front.kind == "cluster_ip"]
+    outside = [front for front in fronts if front.kind != "cluster_ip"]
+    stays_inside = own.is_local("internalTrafficPolicy")
+    stays_outside = bool(outside) and own.is_local("externalTrafficPolicy")
+    cluster = choice.cluster if outside or not stays_inside else ()
+    local = choice.local if stays_inside or stays_outside else ()
+    for front in fronts:
+        for table, chain, text in _front(own, front):
+            add(table, chain, [text])
+    if cluster:
+        add("nat", own.chain("SVC"), [*([] if stays_inside else _masquerading(own, inside)), *_balancing(own, cluster)])
+    if local:
+        add("nat", own.chain("SVL"), [*(_masquerading(own, inside) if stays_inside else []), *_balancing(own, local)])
+    if outside and choice.exist:
+        add("nat", own.chain("EXT"), _external(own, stays_outside))
+    if choice.exist and own.is_limited and any(front.kind == "load_balancer" for front in fronts):
+        add("nat", own.chain("FW"), _firewall(own, fronts))
+    for endpoint in dict.fromkeys([*cluster, *local]):
+        add("nat", own.endpoint_chain(endpoint), _endpoint(own, endpoint))
+    if stays_outside and own.spec.get("healthCheckNodePort"):
+        asked = f"-m tcp --dport {own.spec['healthCheckNodePort']}"
+        health = f"-p tcp {_comment(f'{own.title} health check node port')} {asked} -j ACCEPT"
+        add("filter", "KUBE-NODEPORTS", [health])
+    return lines
+
+
+def _front(own: _Port, front: Frontend) -> Iterator[tuple[str, str, str]]:
+    """The rules of a front end in the chains that Services share: table, chain, text."""
+    inside = front.kind == "cluster_ip"
+    chain = "KUBE-SERVICES" if inside else "KUBE-EXTERNAL-SERVICES"
+    local = own.is_local("internalTrafficPolicy" if inside else "externalTrafficPolicy")
+    if not own.choice.exist:
+        yield "filter", chain, _nowhere(own, front, "has no endpoints")
+        return
+    if local and not own.choice.local:
+        yield "filter", chain, _nowhere(own, front, "has no local endpoints")
+        if inside:
+            return
+    if inside:
+        target = own.chain("SVL" if local else "SVC")
+        yield "nat", "KUBE-SERVICES", f"{own.to(front, own.title + ' cluster IP')} -j {target}"
+    elif front.kind == "node_port":
+        plain = own.to(front, own.title)
+        if own.manner.counts_localhost:
+            counting = "-m nfacct --nfacct-name  localhost_nps_accepted_pkts"
+            yield "nat", "KUBE-NODEPORTS", f"-d 127.0.0.0/8 {plain} {counting} -j {own.chain('EXT')}"
+        yield "nat", "KUBE-NODEPORTS", f"{plain} -j {own.chain('EXT')}"
+    else:
+        about = "external IP" if front.kind == "external_ip" else "loadbalancer IP"
+        limited = front.kind == "load_balancer" and own.is_limited
+        yield (
+            "nat",
+            "KUBE-SERVICES",
+            f"{own.to(front, f'{own.title} {about}')} -j {own.chain('FW' if limited else 'EXT')}",
+        )
+        if limited:
+            not_accepted = f"{own.title} traffic not accepted by {own.chain('FW')}"
+            yield "filter", "KUBE-PROXY-FIREWALL", f"{own.to(front, not_accepted)} -j DROP"
+
+
+def _nowhere(own: _Port, front: Frontend, why: str) -> str:
+    reject = "icmp-port-unreachable" if own.manner.family == 4 else "icmp6-port-unreachable"
+    end = f"REJECT --reject-with {reject}" if why == "has no endpoints" else "DROP"
+    text = own.to(front, f"{own.title} {why}")
+    if front.kind == "node_port":
+        text = text.replace(f" -m {own.protocol} --dport", f" -m addrtype --dst-type LOCAL -m {own.protocol} --dport")
+    return f"{text} -j {end}"
+
+
+def _masquerading(own: _Port, fronts: Iterable[Frontend]) -> Iterator[str]:
+    """What is not of a pod, and comes for the cluster IP, leaves with the address of the node."""
+    if own.manner.pods:
+        for front in fronts:
+            yield f"! {own.manner.pods} {own.to(front, own.title + ' cluster IP')} -j KUBE-MARK-MASQ"
+
+
+def _balancing(own: _Port, endpoints: Iterable[Endpoint]) -> Iterator[str]:
+    ordered = sorted(endpoints, key=lambda endpoint: endpoint.text)
+    for endpoint in ordered if own.affinity else ():
+        chain = own.endpoint_chain(endpoint)
+        recent = (
+            f"-m recent --rcheck --seconds {own.affinity} --reap --name {chain} --mask {own.manner.full_mask} --rsource"
+        )
+        yield f"{_comment(f'{own.title} -> {endpoint.text}')} {recent} -j {chain}"
+    for number, endpoint in enumerate(ordered):
+        left = len(ordered) - number
+        chance = f" -m statistic --mode random --probability {printed(1 / left)}" if left > 1 else ""
+        yield f"{_comment(f'{own.title} -> {endpoint.text}')}{chance} -j {own.endpoint_chain(endpoint)}"
+
+
+def printed(probability: float) -> str:
+    """A probability as iptables-save prints it: kube-proxy writes ten digits, the kernel keeps 31 bits of them."""
+    return f"{round(float(f'{probability:.10f}') * 2**31) / 2**31:.11f}"
+
+
+def _external(own: _Port, local: bool) -> Iterator[str]:
+    title = f"{own.title} external destinations"
+    if not local:
+        yield f"{_comment(f'masquerade traffic for {title}')} -j KUBE-MARK-MASQ"
+        yield f"-j {own.chain('SVC')}"
+        return
+    if own.manner.pods:
+        yield f"{own.manner.pods} {_comment(f'pod traffic for {title}')} -j {own.chain('SVC')}"
+    yield f"{_comment(f'masquerade LOCAL traffic for {title}')} -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ"
+    yield f"{_comment(f'route LOCAL traffic for {title}')} -m addrtype --src-type LOCAL -j {own.chain('SVC')}"
+    if own.choice.local:
+        yield f"-j {own.chain('SVL')}"
+
+
+def _firewall(own: _Port, fronts: Iterable[Frontend]) -> Iterator[str]:
+    end = f"{_comment(f'{own.title} loadbalancer IP')} -j {own.chain('EXT')}"
+    ranges = [
+        network
+        for text in own.spec["loadBalancerSourceRanges"]
+        for network in [ipaddress.ip_network(text.strip(), strict=False)]
+        if network.version == own.manner.family
+    ]
+    for network in ranges:
+        yield f"-s {network} {end}"
+    # Its own requests come from the address of the load balancer, where the node has it.
+    if any(ipaddress.ip_address(own.manner.node_address) in network for network in ranges):
+        for front in fronts:
+            if front.kind == "load_balancer":
+                yield f"-s {own.manner.host(front.address)} {end}"
+    yield _comment(f"other traffic to {own.title} will be dropped by KUBE-PROXY-FIREWALL")
+
+
+def _endpoint(own: _Port, endpoint: Endpoint) -> Iterator[str]:
+    chain = own.endpoint_chain(endpoint)
+    recent = f"-m recent --set --name {chain} --mask {own.manner.full_mask} --rsource " if own.affinity else ""
+    yield f"-s {own.manner.host(endpoint.address)} {_comment(own.title)} -j KUBE-MARK-MASQ"
+    yield f"-p {own.protocol} {_comment(own.title)} {recent}-m {own.protocol} -j DNAT --to-destination {endpoint.text}"
