@@ -102,7 +102,8 @@ def node_units(session: nox.Session) -> None:
     session.install("--no-deps", "--ignore-requires-python", "ansible-core==2.19.14")
     units = Path("tests/unit/plugins")
     tests = [units / "modules/test_k3s_info.py", units / "module_utils/test__x509.py"]
-    tests += sorted(units.glob("module_utils/test__reading*.py"))
+    for part in ("reading", "iptables", "kube_", "node", "path"):
+        tests += sorted(units.glob(f"module_utils/test__{part}*.py"))
     session.run("python", "-m", "pytest", *map(str, tests), env={"PYTHONPATH": ".collections"})
 
 
