@@ -143,7 +143,8 @@ def read_rule(table: str, number: int, line: str) -> Rule:
 
 def _options(words: list[Token]) -> Iterator[Option]:
     """The options with their values: an exclamation mark belongs to the option that follows it."""
-    name, values, negated, negates_next = "", [], False, False
+    name, negated, negates_next = "", False, False
+    values: list[str] = []
     for word in words:
         if word.text == "!" and not word.quoted:
             negates_next = True

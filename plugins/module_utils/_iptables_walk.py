@@ -99,7 +99,8 @@ def _call(
     chains: dict[str, Chain], chain: Chain, packets: Packets, facts: Facts, outcome: Outcome, depth: int
 ) -> Packets:
     """Send packets through a chain, and return those that come back from it."""
-    here, back = dict(packets), {}
+    here = dict(packets)
+    back: Packets = {}
     for rule in chain.rules if depth <= _DEEPEST else ():
         if not here:
             break

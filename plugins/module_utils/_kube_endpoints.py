@@ -105,9 +105,10 @@ def choose(service: Mapping[str, t.Any], endpoints: list[Endpoint], place: Place
 
 def _hinted(ready: list[Endpoint], place: Place) -> list[Endpoint]:
     """Those that are meant for this place. Hints count only if every endpoint has some, and one is for here."""
-    for hints, here in ((lambda e: e.nodes, place.node), (lambda e: e.zones, place.zone)):
-        if here and all(hints(endpoint) for endpoint in ready):
-            meant = [endpoint for endpoint in ready if here in hints(endpoint)]
-            if meant:
-                return meant
+    for_nodes = [(endpoint, endpoint.nodes) for endpoint in ready]
+    for_zones = [(endpoint, endpoint.zones) for endpoint in ready]
+    for here, hinted in ((place.node, for_nodes), (place.zone, for_zones)):
+        meant = [endpoint for endpoint, hints in hinted if here and here in hints]
+        if meant and all(hints for _endpoint, hints in hinted):
+            return meant
     return ready

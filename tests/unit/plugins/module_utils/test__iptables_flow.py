@@ -69,7 +69,7 @@ def test_a_cluster_ip_leads_to_its_pods(source: tuple[str, str], variant: str) -
         "10.42.0.2": "cni0",
         "10.42.1.3": "flannel.1",
     }
-    assert way.stopped == way.delivered == {}
+    assert (way.stopped, way.delivered) == ({}, {})
     masquerading = [hit for stage in way.stages for hit in stage.outcome.hits if hit.rule.target == "MASQUERADE"]
     assert [hit.share.least for hit in masquerading] == ([] if source == POD else [pytest.approx(1)])
 

@@ -69,7 +69,7 @@ def test_probabilities_as_they_are_printed(count: int, text: str) -> None:
 
 
 def test_without_a_network_of_pods_nothing_is_told_of_them() -> None:
-    service = {
+    service: dict[str, t.Any] = {
         "metadata": {"namespace": "default", "name": "web"},
         "spec": {
             "clusterIP": "10.43.0.41",

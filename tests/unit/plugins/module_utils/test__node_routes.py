@@ -12,7 +12,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import 
 
 NODE: t.Final = Facts(frozenset({"192.168.1.10"}))
 # As iproute2 6.1 prints them on a node of k3s.
-ENTRIES: t.Final = [
+ENTRIES: t.Final[list[dict[str, t.Any]]] = [
     {"dst": "default", "gateway": "192.168.1.1", "dev": "eth0", "protocol": "dhcp", "metric": 100, "flags": []},
     {"dst": "default", "gateway": "192.168.1.1", "dev": "wlan0", "protocol": "dhcp", "metric": 600, "flags": []},
     {"dst": "10.42.0.0/24", "dev": "cni0", "protocol": "kernel", "scope": "link", "prefsrc": "10.42.0.1", "flags": []},
