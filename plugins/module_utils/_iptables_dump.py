@@ -14,7 +14,7 @@ from functools import cached_property
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Malformed, read_rule
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
 
@@ -22,6 +22,8 @@ if t.TYPE_CHECKING:
 _CHAIN: t.Final = re.compile(r":(\S+) (\S+)(?: \[\d+:\d+\])?$")
 # "[packets:bytes] ", as iptables-save --counters prints it before a rule.
 _COUNTERS: t.Final = re.compile(r"\[\d+:\d+\] ")
+# A rule for packets to a single address. iptables-save prints -s, and then -d, before all else.
+_TO_ONE_ADDRESS: t.Final = re.compile(r"-A \S+ -d ([^/ ]+)/(?:32|128) ")
 # Of so many lines that cannot be read it is said which; a dump that has more is something else.
 _MOST_MISREAD: t.Final = 20
 
@@ -37,25 +39,41 @@ class Misread:
 
 @dataclass
 class Chain:
-    """A chain. policy is empty if it is not built in. lines are its rules as they are printed, without counters."""
+    """A chain. policy is empty if it is not built in. lines are its rules as they are printed, without counters.
+
+    malformed are those that turned out to be none when they were read, by their numbers.
+    """
 
     table: str
     name: str
     policy: str = ""
     lines: list[str] = field(default_factory=list)
 
+    malformed: dict[int, str] = field(default_factory=dict)
+
     @cached_property
     def rules(self) -> list[Rule]:
-        """Its rules, but for those that are none, which are in malformed. A dump has many, so they are read late."""
-        found = []
-        for number, line in enumerate(self.lines, 1):
-            try:
-                found.append(read_rule(self.table, number, line))
-            except Malformed:
-                self.malformed.append(line)
-        return found
+        """Its rules, but for those that are none."""
+        return list(filter(None, (self._rule(number, line) for number, line in enumerate(self.lines, 1))))
 
-    malformed: list[str] = field(default_factory=list)
+    def rules_to(self, destinations: Collection[str]) -> Iterator[Rule]:
+        """Its rules but for those that are surely for other addresses than these, which are not even read.
+
+        KUBE-SERVICES has a rule for each address of each Service.
+        """
+        for number, line in enumerate(self.lines, 1):
+            exactly = _TO_ONE_ADDRESS.match(line)
+            if exactly is None or exactly[1] in destinations:
+                rule = self._rule(number, line)
+                if rule:
+                    yield rule
+
+    def _rule(self, number: int, line: str) -> Rule | None:
+        try:
+            return read_rule(self.table, number, line)
+        except Malformed:
+            self.malformed[number] = line
+            return None
 
 
 @dataclass

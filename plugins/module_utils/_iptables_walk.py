@@ -101,7 +101,9 @@ def _call(
     """Send packets through a chain, and return those that come back from it."""
     here = dict(packets)
     back: Packets = {}
-    for rule in chain.rules if depth <= _DEEPEST else ():
+    # No rule changes where a packet goes without ending its way through the table.
+    destinations = {packet.destination for packet in packets}
+    for rule in chain.rules_to(destinations) if depth <= _DEEPEST else ():
         if not here:
             break
         matched, here = _part(rule, here, facts)

@@ -52,6 +52,22 @@ def test_chains_know_their_place_and_policy() -> None:
     assert dump.chain("nat", "X") is None
 
 
+def test_rules_for_other_addresses_are_not_looked_at() -> None:
+    lines = [
+        "-A X -d 10.43.0.1/32 -p tcp -j A",
+        "-A X -d 10.43.0.2/32 -p tcp -j A",
+        "-A X ! -d 10.43.0.2/32 -j A",
+        "-A X -s 10.0.0.1/32 -d 10.43.0.2/32 -j A",
+        "-A X -d 10.43.0.0/16 -j A",
+        "-A X -d fd43::1/128 -j A",
+        "-A X -j A",
+    ]
+    chain = read("\n".join(["*nat", ":X - [0:0]", *lines, "COMMIT"])).chain("nat", "X")
+    assert chain
+    assert [rule.number for rule in chain.rules_to({"10.43.0.1"})] == [1, 3, 4, 5, 7]
+    assert [rule.number for rule in chain.rules_to({"fd43::1"})] == [3, 4, 5, 6, 7]
+
+
 def test_counters_are_left_out() -> None:
     dump = read("*nat\n:X - [0:0]\n[12:3456] -A X -j RETURN\nCOMMIT")
     chain = dump.chain("nat", "X")
