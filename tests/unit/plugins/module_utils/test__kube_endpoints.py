@@ -104,9 +104,11 @@ def test_what_should_be_reached_is_reached(
 # How kube-proxy chooses
 
 
-def endpoint(address: str, node: str = "node1", **conditions: t.Any) -> Endpoint:  # noqa: ANN401
+def endpoint(
+    address: str, node: str = "node1", zones: tuple[str, ...] = (), nodes: tuple[str, ...] = (), **conditions: bool
+) -> Endpoint:
     given = {"ready": True, "serving": True, "terminating": False, **conditions}
-    return Endpoint(address, 80, node, **given)
+    return Endpoint(address, 80, node, **given, zones=zones, nodes=nodes)
 
 
 SERVICE: t.Final[Thing] = {"metadata": {"namespace": "default", "name": "web"}, "spec": {}}

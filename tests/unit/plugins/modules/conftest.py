@@ -74,15 +74,15 @@ class Resource:
     api: Api
     kind: str
 
-    def get(self, name: str = "", namespace: str = "", **options: t.Any) -> Response:  # noqa: ANN401
+    def get(self, name: str = "", namespace: str = "", **options: object) -> Response:
         from kubernetes.dynamic.exceptions import NotFoundError
 
         namespace = "" if self.kind in ("Node", "Namespace") else namespace
         if self.kind in self.api.forbidden or (self.api.only_namespace and namespace != self.api.only_namespace):
             raise Answered(403, f'User "bob" cannot list resource "{self.kind.lower()}s" in API group ""')
         assert options["_request_timeout"]
-        fields = dict(part.split("=") for part in options.get("field_selector", "").split(",") if part)
-        labels = dict(part.split("=") for part in options.get("label_selector", "").split(",") if part)
+        fields = dict(part.split("=") for part in str(options.get("field_selector", "")).split(",") if part)
+        labels = dict(part.split("=") for part in str(options.get("label_selector", "")).split(",") if part)
         found = [
             thing
             for thing in self._things()
