@@ -137,6 +137,12 @@ class Answered(Exception):
         self.body = json.dumps({"kind": "Status", "message": message})
 
 
+@pytest.fixture(autouse=True)
+def on_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module runs on a host, also where tests of what runs on the controller have made this process one."""
+    monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
+
+
 @pytest.fixture(name="api")
 def api_fixture(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Api:
     """What the module that is tested finds instead of a cluster: one with MetalLB, as it was captured."""
