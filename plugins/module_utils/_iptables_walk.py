@@ -18,6 +18,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
 
+    Packets = dict[Packet, "Share"]
+
 # Chains call chains. The kernel refuses a loop; a dump that was edited may have one.
 _DEEPEST: t.Final = 64
 
@@ -44,9 +46,6 @@ class Share:
 
 
 ALL: t.Final = Share(1.0, 1.0)
-
-if t.TYPE_CHECKING:
-    Packets = dict[Packet, Share]
 
 
 @dataclass(frozen=True)

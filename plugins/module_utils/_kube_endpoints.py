@@ -91,7 +91,7 @@ def _endpoints(endpoint_slice: Mapping[str, t.Any], port_name: str) -> Iterator[
             )
 
 
-def choose(service: Mapping[str, t.Any], endpoints: list[Endpoint], place: Place) -> Choice:
+def choose(endpoints: list[Endpoint], place: Place) -> Choice:
     """The endpoints that kube-proxy uses: those that are ready, or else those that still serve while they end."""
     ready = [endpoint for endpoint in endpoints if endpoint.ready]
     ending = [endpoint for endpoint in endpoints if endpoint.serving and endpoint.terminating]

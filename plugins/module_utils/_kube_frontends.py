@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 # What kube-proxy writes beside a rule: the Service, the name of its port, and what kind of address the rule is for.
 _COMMENT: t.Final = re.compile(r"(?P<service>[^/ ]+/[^/: ]+)(?::(?P<port>\S*))?(?: (?P<about>.*))?$")
 _KINDS: t.Final = {"cluster IP": "cluster_ip", "external IP": "external_ip", "loadbalancer IP": "load_balancer"}
-# Rules for those that lead nowhere do not say of which kind an address is; there is an order in which they may be it.
+# What is written beside a rule for an address that leads nowhere. It does not say of which kind the address is.
 _NOWHERE: t.Final = ("has no endpoints", "has no local endpoints")
 
 

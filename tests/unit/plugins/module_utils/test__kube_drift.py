@@ -30,7 +30,7 @@ def drift(text: str, family: int = 4) -> list[Drift]:
     for service in things["Services"]:
         for port in service["spec"]["ports"]:
             name = port.get("name") or ""
-            choice = choose(service, read_endpoints(service, things["Slices"], name, family), Place("node1"))
+            choice = choose(read_endpoints(service, things["Slices"], name, family), Place("node1"))
             for place, lines in predict(service, port, choice, manner).items():
                 predicted.setdefault(place, []).extend(lines)
             titles.append(f"default/{service['metadata']['name']}" + (f":{name}" if name else ""))

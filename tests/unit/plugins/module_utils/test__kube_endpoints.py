@@ -51,7 +51,7 @@ CASES: t.Final = [
 
 
 def chosen(service: Thing, family: int, port_name: str) -> Choice:
-    return choose(service, read_endpoints(service, read(family)[1], port_name, family), HERE)
+    return choose(read_endpoints(service, read(family)[1], port_name, family), HERE)
 
 
 def expected(service: Thing, frontend: Frontend, who: str, family: int) -> set[str]:
@@ -117,24 +117,24 @@ SERVICE: t.Final[Thing] = {"metadata": {"namespace": "default", "name": "web"}, 
 def test_those_that_end_serve_only_where_there_are_no_others() -> None:
     ready, ending = endpoint("a"), endpoint("b", "node2", ready=False, terminating=True)
     gone = endpoint("c", ready=False, serving=False, terminating=True)
-    assert choose(SERVICE, [ready, ending, gone], HERE) == Choice((ready,), (ready,), True)
-    assert choose(SERVICE, [ending, gone], HERE) == Choice((ending,), (), True)
-    assert choose(SERVICE, [gone], HERE) == Choice((), (), False)
+    assert choose([ready, ending, gone], HERE) == Choice((ready,), (ready,), True)
+    assert choose([ending, gone], HERE) == Choice((ending,), (), True)
+    assert choose([gone], HERE) == Choice((), (), False)
 
 
 def test_hints_count_if_all_have_some_and_one_is_for_here() -> None:
     place = Place("node1", "zone1")
     near, far = endpoint("a", zones=("zone1",)), endpoint("b", "node2", zones=("zone2",))
-    assert choose(SERVICE, [near, far], place).cluster == (near,)
-    assert choose(SERVICE, [near, far], Place("node1", "zone3")).cluster == (near, far)
-    assert choose(SERVICE, [near, far], Place("node1")).cluster == (near, far)
-    assert choose(SERVICE, [near, endpoint("c")], place).cluster == (near, endpoint("c"))
+    assert choose([near, far], place).cluster == (near,)
+    assert choose([near, far], Place("node1", "zone3")).cluster == (near, far)
+    assert choose([near, far], Place("node1")).cluster == (near, far)
+    assert choose([near, endpoint("c")], place).cluster == (near, endpoint("c"))
 
 
 def test_hints_for_nodes_come_first() -> None:
     one = endpoint("a", nodes=("node1",), zones=("zone2",))
     other = endpoint("b", nodes=("node2",), zones=("zone1",))
-    assert choose(SERVICE, [one, other], Place("node1", "zone1")).cluster == (one,)
+    assert choose([one, other], Place("node1", "zone1")).cluster == (one,)
 
 
 def test_an_endpoint_that_says_nothing_of_itself_is_ready() -> None:

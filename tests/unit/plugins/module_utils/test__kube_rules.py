@@ -29,7 +29,7 @@ def predicted(family: int) -> dict[tuple[str, str], list[str]]:
     for service in things["Services"]:
         for port in service["spec"]["ports"]:
             endpoints = read_endpoints(service, things["Slices"], port.get("name") or "", family)
-            choice = choose(service, endpoints, Place("node1"))
+            choice = choose(endpoints, Place("node1"))
             for place, texts in predict(service, port, choice, MANNERS[family]).items():
                 lines.setdefault(place, []).extend(texts)
     return lines
@@ -84,7 +84,7 @@ def test_without_a_network_of_pods_nothing_is_told_of_them() -> None:
         "ports": [{"port": 8080}],
         "endpoints": [{"addresses": ["10.42.0.2"], "nodeName": "node1"}],
     }
-    choice = choose(service, read_endpoints(service, [thing], "", 4), Place("node1"))
+    choice = choose(read_endpoints(service, [thing], "", 4), Place("node1"))
     lines = predict(service, service["spec"]["ports"][0], choice, Manner(4, "192.168.1.10", ""))
     texts = [text for place in lines.values() for text in place]
     assert [text for text in texts if "pod traffic" in text or "! " in text] == []
