@@ -52,6 +52,12 @@ def condition(thing: KubernetesObject, kind: str) -> bool:
     return any(entry["type"] == kind and entry["status"] == "True" for entry in conditions)
 
 
+def internal_addresses(node: KubernetesObject) -> list[str]:
+    """The addresses at which a node is reached on its own network."""
+    addresses = (node.get("status") or {}).get("addresses") or []
+    return [entry["address"] for entry in addresses if entry["type"] == "InternalIP"]
+
+
 def pod_counts(workload: KubernetesObject) -> tuple[int, int]:
     """How many pods of a Deployment or a DaemonSet serve, and how many should."""
     status = workload.get("status") or {}

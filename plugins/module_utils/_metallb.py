@@ -16,6 +16,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
     managers,
     pod_counts,
 )
+from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,13 +129,29 @@ def pool_of(reading: Mapping[str, t.Any]) -> Pool:
 
 
 def announcers(statuses: Iterable[KubernetesObject]) -> dict[tuple[str, str], list[str]]:
-    """The nodes that announce the address of a Service, by its namespace and name, as ServiceL2Status objects say."""
-    nodes: dict[tuple[str, str], list[str]] = {}
+    """The nodes that announce the address of a Service, by its namespace and name, as MetalLB's status objects say."""
+    nodes: dict[tuple[str, str], set[str]] = {}
     for thing in statuses:
         status = thing.get("status") or {}
         if "node" in status:
-            nodes.setdefault((status["serviceNamespace"], status["serviceName"]), []).append(status["node"])
+            nodes.setdefault((status["serviceNamespace"], status["serviceName"]), set()).add(status["node"])
     return {service: sorted(names) for service, names in nodes.items()}
+
+
+def refused_configuration(states: Iterable[Mapping[str, str]]) -> list[Fault]:
+    """A fault for each part that refuses its configuration, by what configuration() gives."""
+    return [
+        Fault(
+            "configuration_refused",
+            "error",
+            f"The {state['component']} of MetalLB refuses its configuration and goes on with the one before.",
+            f"{state['component']}: {state['error']}",
+            "Correct metallb_pools, or remove the pools that others have made: "
+            f'"kubectl --namespace {NAMESPACE} get ipaddresspools,l2advertisements" shows all.',
+        )
+        for state in states
+        if state["result"] == "Invalid"
+    ]
 
 
 def configuration(states: Iterable[KubernetesObject]) -> list[dict[str, str]]:
@@ -167,10 +184,16 @@ def services(
     ]
 
 
+def ingress(service: KubernetesObject) -> list[dict[str, t.Any]]:
+    """What a load balancer has given a Service: addresses or names."""
+    status = service.get("status") or {}
+    given: list[dict[str, t.Any]] = (status.get("loadBalancer") or {}).get("ingress") or []
+    return given
+
+
 def addresses_of(service: KubernetesObject) -> list[str]:
     """The addresses that a load balancer has given a Service."""
-    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    return [entry["ip"] for entry in ingress if entry.get("ip")]
+    return [entry["ip"] for entry in ingress(service) if entry.get("ip")]
 
 
 def annotation(service: KubernetesObject, name: str) -> str:

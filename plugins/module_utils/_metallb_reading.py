@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _metallb as metallb
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import covers, managers, named
-from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._workload import workload_faults
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import Cluster, KubernetesObject
+    from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 
 _HERE: t.Final = {"namespace": metallb.NAMESPACE}
 
@@ -105,19 +105,7 @@ def explain(cluster: Cluster, reading: Mapping[str, t.Any]) -> list[Fault]:
     """Why MetalLB is not ready or not content, as far as its workloads, their pods and MetalLB itself say."""
     kinds = {"Deployment": "apps/v1", "DaemonSet": "apps/v1", "Pod": "v1", "Event": "v1"}
     things = [thing for kind, api_version in kinds.items() for thing in cluster.objects(kind, api_version, **_HERE)]
-    refusals = [
-        Fault(
-            "configuration_refused",
-            "error",
-            f"The {state['component']} of MetalLB refuses its configuration and goes on with the one before.",
-            state["error"],
-            "Correct metallb_pools, or remove the pools that others have made: "
-            f'"kubectl --namespace {metallb.NAMESPACE} get ipaddresspools,l2advertisements" shows all.',
-        )
-        for state in reading["configuration"]
-        if state["result"] == "Invalid"
-    ]
-    return [*workload_faults(things), *refusals]
+    return [*workload_faults(things), *metallb.refused_configuration(reading["configuration"])]
 
 
 def compare(cluster: Cluster, manifest: str, field_manager: str) -> dict[str, t.Any]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _metallb as metallb
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import named, pod_counts
@@ -183,22 +184,11 @@ def _choice(speakers: KubernetesObject) -> str:
 
 
 def refused(service: KubernetesObject, snapshot: Snapshot, *components: str) -> Fault | None:
-    """That parts of MetalLB have refused its configuration: they do not know what has changed since."""
-    invalid = [
-        f"{state['component']}: {state['error']}"
-        for state in metallb.configuration(snapshot.of_kind("ConfigurationState"))
-        if state["result"] == "Invalid" and state["component"] in components
-    ]
-    if not invalid:
-        return None
-    return Fault(
-        "configuration_refused",
-        "error",
-        f"MetalLB, which looks after {named(service)}, has refused its configuration and goes on with the one before.",
-        "; ".join(invalid),
-        "Correct metallb_pools, or remove the pools that others have made: "
-        f'"kubectl --namespace {metallb.NAMESPACE} get ipaddresspools,l2advertisements" shows all.',
-    )
+    """That one of these parts of MetalLB has refused its configuration: it does not know what has changed since."""
+    states = metallb.configuration(snapshot.of_kind("ConfigurationState"))
+    found = metallb.refused_configuration(state for state in states if state["component"] in components)
+    about = f"MetalLB does not know what it should do for {named(service)}."
+    return replace(found[0], message=f"{about} {found[0].message}") if found else None
 
 
 def release_fault(service: KubernetesObject, snapshot: Snapshot) -> Fault:

@@ -11,8 +11,9 @@ import typing as t
 from dataclasses import dataclass
 from urllib.error import HTTPError, URLError
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import named
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import condition, internal_addresses, named
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
+from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import ingress
 from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import Refused
 
 if t.TYPE_CHECKING:
@@ -45,10 +46,10 @@ def targets(service: KubernetesObject, nodes: Iterable[KubernetesObject], asked:
     spec = service["spec"]
     port = asked_port(service, asked)
     if spec.get("type") == "LoadBalancer":
-        ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-        return [_host_port(entry.get("ip") or entry["hostname"], port["port"]) for entry in ingress]
+        return [_host_port(entry.get("ip") or entry["hostname"], port["port"]) for entry in ingress(service)]
     if spec.get("type") == "NodePort":
-        return [_host_port(address, port["nodePort"]) for address in _addresses(nodes)]
+        ready = [node for node in nodes if condition(node, "Ready")]
+        return [_host_port(address, port["nodePort"]) for node in ready for address in internal_addresses(node)]
     return [_host_port(address, port["port"]) for address in spec.get("clusterIPs") or [] if address != "None"]
 
 
@@ -73,16 +74,6 @@ def asked_port(service: KubernetesObject, asked: str | None) -> Mapping[str, t.A
 
 def _host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _addresses(nodes: Iterable[KubernetesObject]) -> list[str]:
-    return [
-        address["address"]
-        for node in nodes
-        if any(entry["type"] == "Ready" and entry["status"] == "True" for entry in node["status"].get("conditions", []))
-        for address in node["status"].get("addresses", [])
-        if address["type"] == "InternalIP"
-    ]
 
 
 def silence(target: str, probe: Probe) -> str:

@@ -25,18 +25,19 @@ STATUSES: t.Final = (
     ("ServiceBGPStatus", metallb.API, metallb.NAMESPACE),
 )
 
-WORKLOADS: t.Final = (("Deployment", "apps/v1"), ("DaemonSet", "apps/v1"))
-PODS: t.Final = (("Pod", "v1"),)
+_WORKLOADS: t.Final = (("Deployment", "apps/v1"), ("DaemonSet", "apps/v1"))
+_PODS: t.Final = (("Pod", "v1"),)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which Services are meant, and of which kinds what is beside them is of interest. What is empty leaves open."""
+    """Which Services are meant, and whether workloads and pods of their namespace matter. What is empty leaves open."""
 
     namespace: str = ""
     name: str = ""
     label_selector: str = ""
-    beside: tuple[tuple[str, str], ...] = ()
+    workloads: bool = False
+    pods: bool = False
 
 
 def read(cluster: Cluster, scope: Scope) -> Snapshot:
@@ -47,7 +48,8 @@ def read(cluster: Cluster, scope: Scope) -> Snapshot:
     of_one = {"label_selector": f"kubernetes.io/service-name={scope.name}"} if scope.name else {}
     services = cluster.objects("Service", "v1", **place, **one, **labelled)
     slices = cluster.objects("EndpointSlice", "discovery.k8s.io/v1", **place, **of_one)
-    beside = [thing for kind, version in scope.beside for thing in cluster.objects(kind, version, **place)]
+    kinds = (*(_WORKLOADS if scope.workloads else ()), *(_PODS if scope.pods else ()))
+    beside = [thing for kind, version in kinds for thing in cluster.objects(kind, version, **place)]
     # Asked for only where there is a MetalLB: the client looks long for a kind that is not there.
     by_metallb = any(metallb.annotation(service, "ip-allocated-from-pool") for service in services)
     return read_sources(cluster, STATUSES if by_metallb else (), [*services, *slices, *beside])

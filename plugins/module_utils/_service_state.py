@@ -11,7 +11,12 @@ import typing as t
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import addresses_of, annotation
+from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import (
+    addresses_of,
+    annotation,
+    announcers,
+    ingress,
+)
 from ansible_collections.homecloud.k3s.plugins.module_utils._snapshot import labels, place
 
 if t.TYPE_CHECKING:
@@ -142,14 +147,8 @@ def announced_by(service: KubernetesObject, snapshot: Snapshot) -> list[str]:
     """The nodes that answer for an address that MetalLB has given, as its own status objects say."""
     if not annotation(service, "ip-allocated-from-pool"):
         return []
-    statuses = [thing.get("status") or {} for thing in snapshot.of_kind("ServiceL2Status", "ServiceBGPStatus")]
-    return sorted(
-        {
-            status["node"]
-            for status in statuses
-            if "node" in status and (status.get("serviceNamespace"), status.get("serviceName")) == place(service)
-        }
-    )
+    nodes = announcers(snapshot.of_kind("ServiceL2Status", "ServiceBGPStatus"))
+    return nodes.get(place(service), [])
 
 
 def has_address(service: KubernetesObject) -> bool:
@@ -158,8 +157,7 @@ def has_address(service: KubernetesObject) -> bool:
         return True
     given, asked = set(map(_canonical, addresses_of(service))), set(map(_canonical, asked_addresses(service)))
     pool, asked_pool = annotation(service, "ip-allocated-from-pool"), annotation(service, "address-pool")
-    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    return bool(ingress) and asked <= given and (not asked_pool or not pool or asked_pool == pool)
+    return bool(ingress(service)) and asked <= given and (not asked_pool or not pool or asked_pool == pool)
 
 
 def _canonical(address: str) -> str:
@@ -182,13 +180,12 @@ def lacks(service: KubernetesObject, snapshot: Snapshot, wanted_endpoints: int =
     if spec.get("type") == "ExternalName":
         return []
     asks_address = spec.get("type") == "LoadBalancer"
-    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
     # MetalLB says who announces an address from v0.14 on, and announces nothing that has no endpoint.
     is_announced = not snapshot.tells("ServiceL2Status") or wanted_endpoints == 0 or announced_by(service, snapshot)
     lacking = {
         Lack.ENDPOINTS: ready_endpoints(service, snapshot) < wanted_endpoints,
         Lack.ADDRESS: not has_address(service),
         Lack.ANNOUNCEMENT: asks_address and bool(annotation(service, "ip-allocated-from-pool")) and not is_announced,
-        Lack.RELEASE: not asks_address and bool(ingress),
+        Lack.RELEASE: not asks_address and bool(ingress(service)),
     }
     return [lack for lack, is_lacking in lacking.items() if is_lacking]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import is_ready
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_probe import silence, targets
-from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import WORKLOADS, read
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import read
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_state import lacks, workloads_behind
 from ansible_collections.homecloud.k3s.plugins.module_utils._snapshot import place
 from ansible_collections.homecloud.k3s.plugins.module_utils._waiting import wait
@@ -34,7 +34,7 @@ class Wish:
 
     names: those that have to be there. None is whatever SCOPE finds.
     endpoints: how many of each have to be ready.
-    If SCOPE takes in workloads, those behind the Services have to be ready too.
+    If workloads matter to SCOPE, those behind the Services have to be ready too.
     """
 
     scope: Scope
@@ -43,7 +43,7 @@ class Wish:
     probe: Probe | None = None
 
     def workloads(self, service: KubernetesObject, snapshot: Snapshot) -> list[KubernetesObject]:
-        return workloads_behind(service, snapshot) if self.scope.beside == WORKLOADS else []
+        return workloads_behind(service, snapshot) if self.scope.workloads else []
 
 
 @dataclass(frozen=True)

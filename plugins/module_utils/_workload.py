@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import is_ready, named, pod_counts
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import condition, is_ready, named, pod_counts
 from ansible_collections.homecloud.k3s.plugins.module_utils._events import Events
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._selector import selects
@@ -133,7 +133,7 @@ def evidence(reasons: list[Reason]) -> str:
 
 def workload_reasons(workload: KubernetesObject, pods: Iterable[KubernetesObject], events: Events) -> list[Reason]:
     """Why a Deployment or a DaemonSet has not the pods that it should have, or why these do not serve."""
-    conditions = {condition["type"]: condition for condition in (workload.get("status") or {}).get("conditions") or []}
+    conditions = {entry["type"]: entry for entry in (workload.get("status") or {}).get("conditions") or []}
     refusal = conditions.get("ReplicaFailure", {}).get("message") or events.last(workload, "FailedCreate")
     refused = [Reason("pods_refused", refusal)] if refusal else []
     return [*refused, *pod_reasons((pod for pod in pods if _belongs(pod, workload)), events)]
@@ -151,18 +151,16 @@ def _belongs(pod: KubernetesObject, workload: KubernetesObject) -> bool:
 
 def serves(pod: KubernetesObject) -> bool:
     """Whether a pod is ready, or about to go."""
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-    return ready or "deletionTimestamp" in pod["metadata"]
+    return condition(pod, "Ready") or "deletionTimestamp" in pod["metadata"]
 
 
 def _reason(pod: KubernetesObject, events: Events) -> Reason | None:
     """What keeps a pod from being ready; None if it may just need more time."""
     name = pod["metadata"]["name"]
     status = pod.get("status") or {}
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return Reason("unschedulable", condition.get("message", ""), name)
+    for entry in status.get("conditions") or []:
+        if entry["type"] == "PodScheduled" and entry.get("reason") == "Unschedulable":
+            return Reason("unschedulable", entry.get("message", ""), name)
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         code, evidence = _container_reason(container, pod, events)
         if code:

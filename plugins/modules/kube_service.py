@@ -397,7 +397,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import fail
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_answer import answer
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_apply import Manner, apply, remove
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_change import changes
-from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import PODS, Scope
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import Scope
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_wait import Wish, look, serve
 from ansible_collections.homecloud.k3s.plugins.module_utils._snapshot import place
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -454,7 +454,7 @@ def present(cluster: Cluster, params: Mapping[str, t.Any], dry_run: bool) -> dic
     change = _change(before, after, wanted)
     name = place(after)
     # The pods show which endpoints are left of what it was before a change.
-    scope = Scope(*name, beside=PODS if before and change["changed"] else ())
+    scope = Scope(*name, pods=bool(before) and change["changed"])
     wish = Wish(scope, [name], params["wait_endpoints"], probe)
     if params["wait"] and not dry_run:
         seen, faults = serve(cluster, wish, params["wait_timeout"])

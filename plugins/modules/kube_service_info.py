@@ -176,7 +176,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import Clus
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
 from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import fail
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_answer import answer, service_table
-from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import WORKLOADS, Scope
+from ansible_collections.homecloud.k3s.plugins.module_utils._service_reading import Scope
 from ansible_collections.homecloud.k3s.plugins.module_utils._service_wait import Wish, serve
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
@@ -246,7 +246,7 @@ def _scope(params: Mapping[str, t.Any]) -> Scope:
         namespace=namespaces.pop() if len(namespaces) == 1 else "",
         name=names[0][1] if len(names) == 1 else "",
         label_selector=",".join(params["label_selectors"]),
-        beside=WORKLOADS if params["rollouts"] else (),
+        workloads=params["rollouts"],
     )
 
 

@@ -15,7 +15,11 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _metallb as metallb
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import KubernetesObject, condition
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
+    KubernetesObject,
+    condition,
+    internal_addresses,
+)
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault, fault_lines
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import table
 
@@ -111,7 +115,7 @@ def read_node(node: KubernetesObject) -> Node:
     status = node["status"]
     return Node(
         name=node["metadata"]["name"],
-        address=next((a["address"] for a in status.get("addresses", []) if a["type"] == "InternalIP"), ""),
+        address=next(iter(internal_addresses(node)), ""),
         ready=condition(node, "Ready"),
         version=status["nodeInfo"]["kubeletVersion"],
     )
@@ -156,7 +160,7 @@ def make_report(
     configuration = metallb.configuration(of_kind["ConfigurationState"])
     faults = [
         *node_faults(nodes),
-        *configuration_faults(configuration),
+        *metallb.refused_configuration(configuration),
         *(Fault(**fault) for fault in services["diagnosis"]),
         *chain.from_iterable(map(page_faults, web_services)),
     ]
@@ -183,19 +187,6 @@ def node_faults(nodes: Iterable[Node]) -> Iterator[Fault]:
                 message=f"The node {node.name} is not Ready.",
                 evidence=f"{node.name} {node.address} {node.version}",
                 advice=f'Look at "kubectl describe node {node.name}" and at the journal of k3s on {node.address}.',
-            )
-
-
-def configuration_faults(configuration: Iterable[Mapping[str, str]]) -> Iterator[Fault]:
-    for state in configuration:
-        if state["result"] == "Invalid":
-            yield Fault(
-                code="configuration_refused",
-                severity="error",
-                message="MetalLB has refused its configuration and goes on with the one before.",
-                evidence=f"{state['component']}: {state['error']}",
-                advice="Correct metallb_pools, or remove the pools that others have made: "
-                '"kubectl --namespace metallb-system get ipaddresspools,l2advertisements" shows all.',
             )
 
 

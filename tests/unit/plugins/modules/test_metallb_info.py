@@ -63,9 +63,11 @@ def test_a_configuration_that_is_refused_is_explained(run: Run, api: Api) -> Non
     state = next(thing for thing in api.things if thing["kind"] == "ConfigurationState")
     state["status"] = {"result": "Invalid", "errorSummary": "pools overlap"}
     result = run(wait_for="configured", wait_timeout=0)
-    assert [(fault["code"], fault["evidence"]) for fault in result["diagnosis"]] == [
-        ("configuration_refused", "pools overlap")
-    ]
+    (fault,) = result["diagnosis"]
+    assert (fault["code"], fault["evidence"]) == (
+        "configuration_refused",
+        f"{state['metadata']['name']}: pools overlap",
+    )
     assert "pools overlap" in result["msg"]
 
 
