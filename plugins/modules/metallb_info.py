@@ -257,11 +257,10 @@ def main() -> None:
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **ARGUMENT_SPEC}, supports_check_mode=True)
     params = module.params
     goal = GOALS.get(params["wait_for"], Goal("read", lambda _reading: []))
+    timeout = params["wait_timeout"] if params["wait_for"] else 0
     try:
         cluster = Cluster(get_api_client(module))
-        reading = wait(
-            lambda: read(cluster, params["field_manager"]), lambda seen: not goal.missing(seen), params["wait_timeout"]
-        )
+        reading = wait(lambda: read(cluster, params["field_manager"]), lambda seen: not goal.missing(seen), timeout)
         comparison = compare(cluster, params["manifest"], params["field_manager"]) if params["manifest"] else {}
         missing = goal.missing(reading)
         faults = [asdict(fault) for fault in explain(cluster, reading)] if missing else []

@@ -42,7 +42,7 @@ class Api:
 
     refusals: what it says, one after the other, to whoever applies something; nothing where it accepts it, and None
     where it does not answer.
-    forbidden: the kinds that it does not show.
+    away: whether it does not answer at all. forbidden: the kinds that it does not show.
     only_namespace: the only one of which it shows anything, if there is such a one.
     deleted_by_others: whether somebody else is quicker to delete something.
     after_deletion: what somebody else makes as soon as something is deleted.
@@ -50,6 +50,7 @@ class Api:
 
     things: list[Thing]
     refusals: list[str | None] = field(default_factory=list)
+    away: bool = False
     forbidden: set[str] = field(default_factory=set)
     only_namespace: str = ""
     applied: list[Thing] = field(default_factory=list)
@@ -77,6 +78,8 @@ class Resource:
     def get(self, name: str = "", namespace: str = "", **options: object) -> Response:
         from kubernetes.dynamic.exceptions import NotFoundError
 
+        if self.api.away:
+            raise ConnectionRefusedError
         namespace = "" if self.kind in ("Node", "Namespace") else namespace
         if self.kind in self.api.forbidden or (self.api.only_namespace and namespace != self.api.only_namespace):
             raise Answered(403, f'User "bob" cannot list resource "{self.kind.lower()}s" in API group ""')

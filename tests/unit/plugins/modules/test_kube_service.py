@@ -300,3 +300,11 @@ def test_a_cluster_that_is_not_there(run: Run, tmp_path: Path) -> None:
     assert result["failed"]
     assert result["diagnosis"][0]["code"] == "no_api_access"
     assert "kube-config" in result["msg"]
+
+
+def test_an_api_that_is_away_is_waited_for_only_when_asked(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("time.sleep", naps.append)
+    api.away = True
+    assert run(**WEB)["diagnosis"][0]["code"] == "no_api_access"
+    assert naps == []

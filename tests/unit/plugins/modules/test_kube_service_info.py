@@ -181,3 +181,11 @@ def test_who_may_not_look_is_told(run: Run, api: Api) -> None:
     result = run()
     assert [fault["code"] for fault in result["diagnosis"]] == ["forbidden"]
     assert '"bob" may not list services' in result["msg"]
+
+
+def test_an_api_that_is_away_is_waited_for_only_when_asked(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("time.sleep", naps.append)
+    api.away = True
+    assert run()["diagnosis"][0]["code"] == "no_api_access"
+    assert naps == []

@@ -75,3 +75,11 @@ def test_addresses_in_use_are_waited_for(run: Run, api: Api) -> None:
     assert "default/mysite" in run(wait_for="unused", wait_timeout=0)["msg"]
     api.things = [thing for thing in api.things if thing["kind"] != "Service"]
     assert not run(wait_for="unused", wait_timeout=0).get("failed")
+
+
+def test_an_api_that_is_away_is_waited_for_only_when_asked(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("time.sleep", naps.append)
+    api.away = True
+    assert run()["diagnosis"][0]["code"] == "no_api_access"
+    assert naps == []
