@@ -265,11 +265,12 @@ def test_two_tasks_at_once(controller: Controller, kubectl: Kubectl) -> None:
     together = [sys.executable, "-c", "import time; time.sleep(3 - time.time() % 3)"]
     start = {"ansible.builtin.command": {"argv": together}}
     look = {"ansible.builtin.command": {"argv": kubectl.line("get", "service", "both", "--output=json")}}
-    # The first round makes the Service, the others change it, and at last it is removed.
-    rounds = [[*[start, task, look] * 3, start, absent("both")] for task in says.values()]
+    # The first round makes the Service, the others change it. Nobody removes it before both have come to their end.
+    rounds = [[start, task, look] * 3 for task in says.values()]
     with ThreadPoolExecutor() as beside:
         runs = list(beside.map(lambda tasks: controller.tasks(*tasks), rounds))
-    for answer in (answer for run in runs for answer in run):
+        removals = list(beside.map(lambda tasks: controller.tasks(*tasks), [[start, absent("both")]] * 2))
+    for answer in (answer for run in (*runs, *removals) for answer in run):
         good(answer)
     for answer in (run[number] for run in runs for number in (2, 5, 8)):
         there = json.loads(answer["stdout"])
