@@ -39,17 +39,18 @@ class Misread:
 
 @dataclass
 class Chain:
-    """A chain. policy is empty if it is not built in. lines are its rules as they are printed, without counters.
-
-    malformed are those that turned out to be none when they were read, by their numbers.
-    """
+    """A chain. policy is empty if it is not built in. lines are its rules as they are printed, without counters."""
 
     table: str
     name: str
     policy: str = ""
     lines: list[str] = field(default_factory=list)
 
-    malformed: dict[int, str] = field(default_factory=dict)
+    # There may be very many chains, of which few are ever looked at: what these need they do not have before.
+    @cached_property
+    def malformed(self) -> dict[int, str]:
+        """Those of its lines that turned out to be no rules when they were read, by their numbers."""
+        return {}
 
     @cached_property
     def rules(self) -> list[Rule]:
@@ -64,6 +65,14 @@ class Chain:
         for number, line in enumerate(self.lines, 1):
             exactly = _TO_ONE_ADDRESS.match(line)
             if exactly is None or exactly[1] in destinations:
+                rule = self._rule(number, line)
+                if rule:
+                    yield rule
+
+    def rules_with(self, text: str) -> Iterator[Rule]:
+        """Those of its rules that have a text in them. The others are not even read."""
+        for number, line in enumerate(self.lines, 1):
+            if text in line:
                 rule = self._rule(number, line)
                 if rule:
                     yield rule
@@ -105,7 +114,7 @@ def read_dump(lines: Iterable[str]) -> Dump:
             if chain is not None:
                 chain.lines.append(line)
                 continue
-        elif line.startswith("*"):
+        elif line.startswith("*") and line[1:].isidentifier():
             name = line[1:]
             table = dump.tables.setdefault(name, {})
             continue

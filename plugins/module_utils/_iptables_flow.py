@@ -14,7 +14,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk impor
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import interface_to
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
@@ -29,6 +29,8 @@ _TABLES: t.Final = {
     "OUTPUT": ("raw", "mangle", "nat", "filter", "security"),
     "POSTROUTING": ("mangle", "nat"),
 }
+# Those that what the node sends to itself comes through at last: its connection is known by then, so not nat again.
+_TABLES_AGAIN: t.Final = {"PREROUTING": ("raw", "mangle"), "INPUT": ("mangle", "filter", "security")}
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Node:
-    """What decides about the way besides the rules. Without routes it is not known which interfaces there are on it."""
+    """What decides about the way besides the rules. Without routes it is not known which interfaces there are on it.
+
+    addresses are the node's own, the first of each interface, in the order of the kernel.
+    """
 
     facts: Facts
     routes: tuple[Route, ...] = ()
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     def leaving(self, packet: Packet) -> Packet:
         return replace(packet, out_interface=interface_to(packet.destination, self.routes, self.facts))
@@ -69,8 +75,8 @@ def follow(dump: Dump, packet: Packet, node: Node) -> Journey:
     """Follow the first packet of a connection from its arrival, or from the node itself if it has arrived nowhere."""
     journey = Journey()
 
-    def through(hook: str, packets: Packets) -> Packets:
-        for table in _TABLES[hook]:
+    def through(hook: str, packets: Packets, tables: Sequence[str] = ()) -> Packets:
+        for table in tables or _TABLES[hook] if packets else ():
             outcome = walk(dump.tables.get(table, {}), hook, packets, node.facts)
             journey.stages.append(Stage(hook, table, outcome))
             for target, stopped in outcome.stopped.items():
@@ -80,16 +86,41 @@ def follow(dump: Dump, packet: Packet, node: Node) -> Journey:
                 packets = _each(packets, node.leaving)  # a translated one may have to go elsewhere
         return packets
 
+    def back(packets: Packets) -> Packets:
+        """Send packets by the loopback interface to the node itself."""
+        for hook, tables in _TABLES_AGAIN.items():
+            packets = through(hook, packets, tables)
+        return packets
+
     if packet.in_interface == "":
-        going = through("OUTPUT", {node.leaving(packet): ALL})
-        own, others = _parted(going)
+        # Without a way nothing is sent, though the rules may know one.
+        going = through("OUTPUT", _routed({node.leaving(packet): ALL}, journey))
+        own, journey.sent = _parted(through("POSTROUTING", _routed(going, journey)))
+        journey.delivered = back(_each(own, lambda sent: _looped(sent, node.addresses)))
     else:
-        arrived = _each(through("PREROUTING", {packet: ALL}), node.leaving)
-        own, others = _parted(arrived)
-        others = through("FORWARD", _routed(others, journey))
-    journey.delivered = through("INPUT", own) if own else {}
-    journey.sent = through("POSTROUTING", _routed(others, journey))
+        own, others = _parted(_each(through("PREROUTING", {packet: ALL}), node.leaving))
+        journey.delivered = through("INPUT", own)
+        journey.sent = through("POSTROUTING", through("FORWARD", _routed(others, journey)))
     return journey
+
+
+def _looped(packet: Packet, addresses: Mapping[str, str]) -> Packet:
+    """A packet that comes by the loopback interface to the node that has sent it."""
+    source = masquerading_address(packet, addresses) if packet.masqueraded else packet.source
+    return replace(packet, in_interface="lo", source=source)
+
+
+def masquerading_address(packet: Packet, addresses: Mapping[str, str]) -> str:
+    """The address that MASQUERADE takes, by those of the interfaces: that of the one by which the packet leaves.
+
+    That of the loopback interface is good for itself only. Instead of it IPv4 takes the first of any other interface,
+    and IPv6 the destination, which is one of the node's own. It is empty if it is not known.
+    """
+    if packet.out_interface != "lo":
+        return addresses.get(packet.out_interface or "", "")
+    if ":" in packet.destination:
+        return packet.destination
+    return next((address for interface, address in addresses.items() if interface not in ("lo", "")), "")
 
 
 def _each(packets: Packets, change: Callable[[Packet], Packet]) -> Packets:

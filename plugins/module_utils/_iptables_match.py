@@ -22,7 +22,8 @@ class Packet:
     """The first packet of a connection, as it is at one point of its way.
 
     An interface is empty where there is none, as that of arrival for what the node sends itself, and None where it is
-    not known. states are those of its connection, as --ctstate names them.
+    not known. states are those of its connection, as --ctstate names them. The source of what is masqueraded is empty
+    if it is not known which of the node's addresses it is.
     """
 
     protocol: str
@@ -34,14 +35,19 @@ class Packet:
     out_interface: str | None = None
     mark: int = 0
     states: frozenset[str] = frozenset({"NEW"})
+    masqueraded: bool = False
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What of a node rules ask for. Without the content of a set it is not known who is in it."""
+    """What of a node rules ask for. Without the content of a set it is not known who is in it.
+
+    knows_all is whether these are all addresses of the node. If not, any destination may be another of them.
+    """
 
     local_addresses: frozenset[str]
     sets: Mapping[str, Collection[str]] = field(default_factory=dict)
+    knows_all: bool = True
 
 
 # How likely it is that a packet is as asked: 0 is no, 1 is yes. None is not known, and not the same as any of these.
@@ -156,6 +162,12 @@ def _type(option: Option, address: str, facts: Facts) -> bool | None:
     return True if "UNICAST" in types and not types & {"BROADCAST", "BLACKHOLE", "PROHIBIT"} else None
 
 
+def _destination_type(option: Option, address: str, facts: Facts) -> bool | None:
+    is_so = _type(option, address, facts)
+    is_surely = facts.knows_all or address in facts.local_addresses or ipaddress.ip_address(address).is_loopback
+    return is_so if is_surely else None
+
+
 def _states(option: Option, packet: Packet, _facts: Facts) -> bool:
     return bool(packet.states & set(option.value.split(",")))
 
@@ -190,7 +202,7 @@ _PORTS: t.Final[dict[str, Ask]] = {
 }
 _SINGLE: t.Final[dict[str, dict[str, Ask]]] = {
     "": {
-        "-s": lambda option, packet, _facts: _address(option.value, packet.source),
+        "-s": lambda option, packet, _facts: _address(option.value, packet.source) if packet.source else None,
         "-d": lambda option, packet, _facts: _address(option.value, packet.destination),
         "-p": _protocol,
         "-i": lambda option, packet, _facts: _interface(option.value, packet.in_interface),
@@ -202,8 +214,10 @@ _SINGLE: t.Final[dict[str, dict[str, Ask]]] = {
     "sctp": _PORTS,
     "multiport": _PORTS,
     "addrtype": {
-        "--src-type": lambda option, packet, facts: _type(option, packet.source, facts),
-        "--dst-type": lambda option, packet, facts: _type(option, packet.destination, facts),
+        "--src-type": lambda option, packet, facts: (
+            _type(option, packet.source, facts) if packet.source else "LOCAL" in option.value.split(",")
+        ),
+        "--dst-type": lambda option, packet, facts: _destination_type(option, packet.destination, facts),
     },
     "conntrack": {"--ctstate": _states},
     "state": {"--state": _states},

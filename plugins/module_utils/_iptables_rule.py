@@ -14,35 +14,14 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A text in quotes, in which a backslash takes the meaning from what follows it, or a word. Before it are blanks, of
-# which iptables prints two at some places.
-_TOKEN: t.Final = re.compile(r'( *)(?:"((?:[^"\\]|\\.)*)"(?= |$)|([^ ]+))')
-_OF_EVERY_RULE: t.Final = ("-s", "-d", "-i", "-o", "-p", "-f")
+# which iptables prints two at some places. A quote that is not closed is the beginning of a word.
+_WORD: t.Final = re.compile(r' *(?:"((?:[^"\\]|\\.)*)"(?= |$)|([^ ]+))')
+_OF_EVERY_RULE: t.Final = frozenset({"-s", "-d", "-i", "-o", "-p", "-f"})
 _ESCAPED: t.Final = re.compile(r"\\(.)")
 
 
 class Malformed(Exception):
     """A line is no rule of iptables-save."""
-
-
-@dataclass(frozen=True)
-class Token:
-    """A word of a rule, as it is printed; text is without the quotes."""
-
-    text: str
-    quoted: bool = False
-    gap: int = 1
-
-    def __str__(self) -> str:
-        return " " * self.gap + (f'"{self.text}"' if self.quoted else self.text)
-
-    @property
-    def value(self) -> str:
-        return _ESCAPED.sub(r"\1", self.text) if self.quoted else self.text
-
-    @property
-    def is_option(self) -> bool:
-        # A comment may be "-j DROP". A single dash is a value: some matches print it for "none".
-        return not self.quoted and self.text.startswith("-") and not _is_number(self.text) and self.text != "-"
 
 
 @dataclass(frozen=True)
@@ -103,64 +82,56 @@ class Rule:
         return next((option.value for option in self.arguments if option.name == name), None)
 
 
-def tokens(line: str) -> list[Token]:
-    """The words of a line; joined they are the line again."""
-    found, end = [], 0
-    for match in _TOKEN.finditer(line):
-        if match.start() != end:
-            break
-        gap, quoted, word = match.groups()
-        found.append(Token(word if quoted is None else quoted, quoted is not None, len(gap)))
-        end = match.end()
-    # A quote that is not closed is the beginning of a word.
-    return found
-
-
 def read_rule(table: str, number: int, line: str) -> Rule:
     """Read a rule; number is its place in its chain, from 1. Raises Malformed.
 
     All that is taken for granted is what all options have in common, so also those that nobody here knows are read.
     """
-    words = tokens(line)
-    if len(words) < 2 or words[0].text != "-A" or words[0].quoted:
+    words = _WORD.findall(line)
+    if len(words) < 2 or words[0][1] != "-A":
         raise Malformed(line)
     # The first has the options of every rule, wherever they stand.
     modules: list[tuple[str, list[Option]]] = [("", [])]
     arguments: list[Option] = []
     target, goes = "", False
     for option in _options(words[2:]):
-        if option.name in ("-j", "-g") and not target:
-            target, goes = option.value, option.name == "-g"
-        elif target:
+        if target:
             arguments.append(option)
+        elif option.name in ("-j", "-g"):
+            target, goes = option.value, option.name == "-g"
         elif option.name == "-m":
             modules.append((option.value, []))
         else:
             modules[0 if option.name in _OF_EVERY_RULE else -1][1].append(option)
     matches = tuple(Match(module, tuple(options)) for module, options in modules if module or options)
-    return Rule(table, words[1].value, number, line, matches, target, goes, tuple(arguments))
+    return Rule(table, _value(*words[1]), number, line, matches, target, goes, tuple(arguments))
 
 
-def _options(words: list[Token]) -> Iterator[Option]:
+def _options(words: list[tuple[str, str]]) -> Iterator[Option]:
     """The options with their values: an exclamation mark belongs to the option that follows it."""
     name, negated, negates_next = "", False, False
     values: list[str] = []
-    for word in words:
-        if word.text == "!" and not word.quoted:
+    for quoted, word in words:
+        if word == "!":
             negates_next = True
-        elif word.is_option:
+        elif _is_option(word):
             if name:
                 yield Option(name, tuple(values), negated)
-            name, values, negated, negates_next = word.text, [], negates_next, False
+            name, values, negated, negates_next = word, [], negates_next, False
         elif not name:
-            raise Malformed(word.text)
+            raise Malformed(word)
         else:
             # "--option ! value", as old versions print it
             negated, negates_next = negated or negates_next, False
-            values.append(word.value)
+            values.append(_value(quoted, word))
     if name:
         yield Option(name, tuple(values), negated)
 
 
-def _is_number(text: str) -> bool:
-    return text[1:].replace(".", "", 1).isdigit()
+def _value(quoted: str, word: str) -> str:
+    return word or _ESCAPED.sub(r"\1", quoted)
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word is no value: a single dash, which some matches print for "none", and a number are."""
+    return word.startswith("-") and word != "-" and not word[1:].replace(".", "", 1).isdigit()

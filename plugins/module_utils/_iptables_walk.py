@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet, rule_likelihood
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Chain
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts
@@ -58,14 +59,10 @@ class Hit:
 
 @dataclass
 class Outcome:
-    """What becomes of packets in a table: those that go on, those that do not and by what, and the rules that they hit.
-
-    masqueraded are those that go on with another source.
-    """
+    """What becomes of packets in a table: those that go on, those that do not and by what, and the rules that match."""
 
     passed: Packets = field(default_factory=dict)
     stopped: dict[str, Packets] = field(default_factory=dict)
-    masqueraded: Packets = field(default_factory=dict)
     hits: list[Hit] = field(default_factory=list)
     unknown: list[Rule] = field(default_factory=list)
 
@@ -153,18 +150,27 @@ def _target(rule: Rule, packets: Packets, outcome: Outcome) -> Packets:
     if rule.target in _STOPPING:
         _merge(outcome.stopped.setdefault(rule.target, {}), packets)
         return {}
-    if rule.target in ("DNAT", "REDIRECT", "SNAT", "MASQUERADE", "ACCEPT"):
-        changed = {_translated(rule, packet): share for packet, share in packets.items()}
-        _merge(outcome.passed, changed)
-        if rule.target in ("SNAT", "MASQUERADE"):
-            _merge(outcome.masqueraded, changed)
-        return {}
+    try:
+        changed = _changed(rule, packets)
+    except (KeyError, ValueError):  # a target that nobody here knows, or arguments that are none
+        return _unknown(rule, packets, outcome)
     if rule.target in _GOING_ON:
-        going_on: Packets = {}
-        for packet, share in packets.items():
-            _add(going_on, _marked(rule, packet), share)
-        return going_on
-    # Whatever it is: they may go on, or not.
+        return changed
+    _merge(outcome.passed, changed)
+    return {}
+
+
+def _changed(rule: Rule, packets: Packets) -> Packets:
+    """The packets as a target makes them. Raises KeyError and ValueError."""
+    change = _CHANGES[rule.target]
+    changed: Packets = {}
+    for packet, share in packets.items():
+        _add(changed, change(rule, packet), share)
+    return changed
+
+
+def _unknown(rule: Rule, packets: Packets, outcome: Outcome) -> Packets:
+    """Whatever the target is: packets may go on, or not."""
     outcome.unknown.append(rule)
     maybe = {packet: Share(0.0, share.most) for packet, share in packets.items()}
     _merge(outcome.stopped.setdefault("unknown", {}), maybe)
@@ -178,9 +184,11 @@ _GOING_ON: t.Final = (
 )  # fmt: skip
 
 
-def _translated(rule: Rule, packet: Packet) -> Packet:
-    if rule.target != "DNAT":
-        return packet
+def _unchanged(_rule: Rule, packet: Packet) -> Packet:
+    return packet
+
+
+def _sent_elsewhere(rule: Rule, packet: Packet) -> Packet:
     address, port = _host_port(rule.argument("--to-destination") or "")
     return replace(
         packet,
@@ -190,19 +198,36 @@ def _translated(rule: Rule, packet: Packet) -> Packet:
     )
 
 
+def _from_elsewhere(rule: Rule, packet: Packet) -> Packet:
+    address, port = _host_port(rule.argument("--to-source") or "")
+    return replace(packet, source=address or packet.source, source_port=port or packet.source_port)
+
+
+def _masqueraded(_rule: Rule, packet: Packet) -> Packet:
+    return replace(packet, masqueraded=True)
+
+
 def _host_port(text: str) -> tuple[str, int | None]:
-    """The address and the port of 10.42.0.2:8080 or [fd42::2]:8080; both may be missing."""
+    """The address and the port of 10.42.0.2:8080 or [fd42::2]:8080; both may be missing. Raises ValueError."""
     if text.startswith("["):
         address, _bracket, port = text[1:].partition("]")
-        return address, int(port[1:]) if port else None
-    address, _colon, port = text.partition(":") if text.count(":") < 2 else (text, "", "")
-    return address, int(port) if port else None
+        port = port[1:]
+    else:
+        address, _colon, port = text.partition(":") if text.count(":") < 2 else (text, "", "")
+    return str(ipaddress.ip_address(address)) if address else "", int(port) if port else None
 
 
 def _marked(rule: Rule, packet: Packet) -> Packet:
-    if rule.target != "MARK":
-        return packet
+    """A packet with another mark. Whatever made it, iptables-save prints it so. Raises ValueError."""
     value, _slash, mask = (rule.argument("--set-xmark") or "").partition("/")
-    if not value:
-        return packet
     return replace(packet, mark=(packet.mark & ~(int(mask, 0) if mask else 0xFFFFFFFF)) ^ int(value, 0))
+
+
+_CHANGES: t.Final[dict[str, Callable[[Rule, Packet], Packet]]] = {
+    **dict.fromkeys(_GOING_ON, _unchanged),
+    "ACCEPT": _unchanged,
+    "DNAT": _sent_elsewhere,
+    "MARK": _marked,
+    "MASQUERADE": _masqueraded,
+    "SNAT": _from_elsewhere,
+}

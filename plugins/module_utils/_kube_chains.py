@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import typing as t
-
-_LENGTH: t.Final = 16
+from functools import lru_cache
 
 
 def service_hash(namespace: str, name: str, port_name: str, protocol: str) -> str:
@@ -18,18 +16,24 @@ def service_hash(namespace: str, name: str, port_name: str, protocol: str) -> st
 
     Neither addresses nor numbers of ports are in it, so the chains of IPv4 and IPv6 have the same names.
     """
-    return _hash(_port(namespace, name, port_name), protocol.lower())
+    return title_hash(port_title(namespace, name, port_name), protocol)
 
 
 def endpoint_hash(namespace: str, name: str, port_name: str, protocol: str, endpoint: str) -> str:
     """What the name of the chain of an endpoint ends in: KUBE-SEP-. endpoint is address:port, or [address]:port."""
-    return _hash(_port(namespace, name, port_name), protocol.lower(), endpoint)
+    return title_hash(port_title(namespace, name, port_name), protocol, endpoint)
 
 
-def _port(namespace: str, name: str, port_name: str) -> str:
+def port_title(namespace: str, name: str, port_name: str) -> str:
+    """A port of a Service as the comments of its rules name it."""
     return f"{namespace}/{name}:{port_name}" if port_name else f"{namespace}/{name}"
 
 
-def _hash(*parts: str) -> str:
-    digest = hashlib.sha256("".join(parts).encode()).digest()
-    return base64.b32encode(digest).decode()[:_LENGTH]
+# The rules of a port name each of its chains several times.
+@lru_cache(maxsize=4096)
+def title_hash(title: str, protocol: str, endpoint: str = "") -> str:
+    """The same by the title of a port: that of its chains, or that of the chain of an endpoint."""
+    # A title from a damaged dump may have what is no character. It is that of no port, and no error.
+    text = f"{title}{protocol.lower()}{endpoint}".encode(errors="replace")
+    # 80 bits are the 16 letters that are used.
+    return base64.b32encode(hashlib.sha256(text).digest()[:10]).decode()

@@ -11,6 +11,7 @@ import ipaddress
 import re
 import typing as t
 from dataclasses import dataclass
+from functools import lru_cache
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,12 +38,30 @@ class Frontend:
     port_name: str
 
 
+# Services, and their EndpointSlices, that others than kube-proxy care for.
+_OTHERS: t.Final = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
+
+
+def is_proxied(service: Mapping[str, t.Any], family: int) -> bool:
+    """Whether kube-proxy cares for a Service by a family of addresses, 4 or 6."""
+    labels = service["metadata"].get("labels") or {}
+    others = service["spec"].get("type") == "ExternalName" or any(label in labels for label in _OTHERS)
+    return not others and any(_is_of(address, family) for address in _cluster_addresses(service))
+
+
+def _cluster_addresses(service: Mapping[str, t.Any]) -> list[str]:
+    spec = service["spec"]
+    return spec.get("clusterIPs") or [spec.get("clusterIP") or ""]
+
+
 def of_object(service: Mapping[str, t.Any], family: int, node_address: str) -> list[Frontend]:
     """Where a Service is reached by a family of addresses, 4 or 6, on a node that has this address."""
+    if not is_proxied(service, family):
+        return []
     metadata, spec = service["metadata"], service["spec"]
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     addresses = [
-        *(("cluster_ip", address) for address in spec.get("clusterIPs") or [spec.get("clusterIP") or ""]),
+        *(("cluster_ip", address) for address in _cluster_addresses(service)),
         *(("external_ip", address) for address in spec.get("externalIPs") or []),
         # The others are none of kube-proxy's: a proxy answers for them.
         *(("load_balancer", entry["ip"]) for entry in ingress if entry.get("ip") and entry.get("ipMode") != "Proxy"),
@@ -60,31 +79,38 @@ def of_object(service: Mapping[str, t.Any], family: int, node_address: str) -> l
 
 
 def _is_of(address: str, family: int) -> bool:
+    return _family(address) == family
+
+
+# An address of a Service is asked for several times in a row.
+@lru_cache(maxsize=1024)
+def _family(text: str) -> int:
+    """The family of an address, 4 or 6; 0 for what is none, as "None" of a headless Service."""
     try:
-        return ipaddress.ip_address(address).version == family
-    except ValueError:  # "None" of a headless Service
-        return False
+        return ipaddress.ip_address(text).version
+    except ValueError:
+        return 0
 
 
-def of_rules(dump: Dump, node_address: str) -> list[Frontend]:
-    """Where Services are reached by the rules of a node that has this address, each once."""
+def of_rules(dump: Dump, node_address: str, only: str = "") -> list[Frontend]:
+    """Where Services are reached by the rules of a node that has this address, each once; or one, namespace/name."""
     found: dict[tuple[str, int, str], Frontend] = {}
-    for rule in _rules_of_frontends(dump):
+    for rule in _rules_of_frontends(dump, only):
         told = _COMMENT.match(rule.comment)
-        port = _value(rule, "--dport")
-        if told and port.isdigit():
+        port, protocol = _value(rule, "--dport"), _value(rule, "-p")
+        if told and only in ("", told["service"]) and port.isdecimal() and protocol:
             address = _value(rule, "-d").partition("/")[0]
             kind = _kind(rule, told["about"] or "", address)
             if kind == "node_port":
                 address = node_address
-            key = (address, int(port), _value(rule, "-p"))
+            key = (address, int(port), protocol)
             frontend = Frontend(kind, *key, told["service"], told["port"] or "")
-            if kind and (key not in found or found[key].kind == "other"):
+            if kind and _family(address) and (key not in found or found[key].kind == "other"):
                 found[key] = frontend
     return list(found.values())
 
 
-def _rules_of_frontends(dump: Dump) -> Iterator[Rule]:
+def _rules_of_frontends(dump: Dump, only: str) -> Iterator[Rule]:
     places = (
         ("nat", "KUBE-SERVICES"),
         ("nat", "KUBE-NODEPORTS"),
@@ -93,7 +119,7 @@ def _rules_of_frontends(dump: Dump) -> Iterator[Rule]:
     )
     for table, name in places:
         chain = dump.chain(table, name)
-        yield from chain.rules if chain else ()
+        yield from chain.rules_with(f'"{only}') if chain else ()
 
 
 def _kind(rule: Rule, about: str, address: str) -> str:
@@ -111,7 +137,9 @@ def _kind(rule: Rule, about: str, address: str) -> str:
 
 
 def _value(rule: Rule, name: str) -> str:
-    return next((option.value for match in rule.matches for option in match.options if option.name == name), "")
+    """What a rule asks for by an option; empty if it does not, or asks for anything else."""
+    options = (option for match in rule.matches for option in match.options)
+    return next((option.value for option in options if option.name == name and not option.negated), "")
 
 
 def named(frontends: Iterable[Frontend], service: str, port: str = "") -> list[Frontend]:

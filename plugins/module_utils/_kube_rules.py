@@ -31,12 +31,16 @@ class Manner:
 
     pods: what tells packets of pods of the cluster, as "-s 10.42.0.0/16"; empty if it does not know them.
     counts_localhost: whether node ports of 127.0.0.1 have a rule of their own, which counts.
+    masquerades_all: whether what comes for a cluster IP is masqueraded wherever it comes from.
+    is_large: whether there are so many endpoints that rules for them have no comments.
     """
 
     family: int
     node_address: str
     pods: str
     counts_localhost: bool = False
+    masquerades_all: bool = False
+    is_large: bool = False
 
     @property
     def full_mask(self) -> str:
@@ -95,13 +99,17 @@ class _Port:
         destination = "" if frontend.kind == "node_port" else f"-d {self.manner.host(frontend.address)} "
         return f"{destination}-p {self.protocol} {_comment(comment)} -m {self.protocol} --dport {frontend.port}"
 
+    def remark(self, text: str) -> str:
+        """The comment of a rule that there is for each endpoint, and what parts it from the rest."""
+        return "" if self.manner.is_large else f"{_comment(text)} "
+
 
 def _comment(text: str) -> str:
     return f'-m comment --comment "{text}"'
 
 
 def predict(service: Mapping[str, t.Any], port: Mapping[str, t.Any], choice: Choice, manner: Manner) -> Lines:
-    """The rules for a port of a Service, by table and chain, without "-A CHAIN".
+    """The rules for a port of a Service, by table and chain, without "-A CHAIN": none if others care for it.
 
     All of its own chains, and its own ones of those that Services share, in which they have no order.
     """
@@ -109,6 +117,8 @@ def predict(service: Mapping[str, t.Any], port: Mapping[str, t.Any], choice: Cho
     one_port = {**service, "spec": {**own.spec, "ports": [port]}}
     fronts = of_object(one_port, manner.family, manner.node_address)
     lines: Lines = {}
+    if not fronts:
+        return lines
 
     def add(table: str, chain: str, texts: Iterable[str]) -> None:
         for text in texts:
@@ -185,23 +195,26 @@ def _nowhere(own: _Port, front: Frontend, why: str) -> str:
 
 def _masquerading(own: _Port, fronts: Iterable[Frontend]) -> Iterator[str]:
     """What is not of a pod, and comes for the cluster IP, leaves with the address of the node."""
-    if own.manner.pods:
-        for front in fronts:
-            yield f"! {own.manner.pods} {own.to(front, own.title + ' cluster IP')} -j KUBE-MARK-MASQ"
+    pods, everyone = own.manner.pods, own.manner.masquerades_all
+    for front in fronts if pods or everyone else ():
+        text = own.to(front, own.title + " cluster IP")
+        if not everyone:
+            # The interface that packets come by is printed after their destination, their source before it.
+            text = text.replace(" -p ", f" ! {pods} -p ", 1) if pods.startswith("-i") else f"! {pods} {text}"
+        yield f"{text} -j KUBE-MARK-MASQ"
 
 
 def _balancing(own: _Port, endpoints: Iterable[Endpoint]) -> Iterator[str]:
     ordered = sorted(endpoints, key=lambda endpoint: endpoint.text)
-    for endpoint in ordered if own.affinity else ():
-        chain = own.endpoint_chain(endpoint)
+    leading = [(own.remark(f"{own.title} -> {endpoint.text}"), own.endpoint_chain(endpoint)) for endpoint in ordered]
+    for comment, chain in leading if own.affinity else ():
         recent = (
             f"-m recent --rcheck --seconds {own.affinity} --reap --name {chain} --mask {own.manner.full_mask} --rsource"
         )
-        yield f"{_comment(f'{own.title} -> {endpoint.text}')} {recent} -j {chain}"
-    for number, endpoint in enumerate(ordered):
-        left = len(ordered) - number
-        chance = f" -m statistic --mode random --probability {printed(1 / left)}" if left > 1 else ""
-        yield f"{_comment(f'{own.title} -> {endpoint.text}')}{chance} -j {own.endpoint_chain(endpoint)}"
+        yield f"{comment}{recent} -j {chain}"
+    for left, (comment, chain) in zip(range(len(leading), 0, -1), leading):
+        chance = f"-m statistic --mode random --probability {printed(1 / left)} " if left > 1 else ""
+        yield f"{comment}{chance}-j {chain}"
 
 
 def printed(probability: float) -> str:
@@ -242,7 +255,8 @@ def _firewall(own: _Port, fronts: Iterable[Frontend]) -> Iterator[str]:
 
 
 def _endpoint(own: _Port, endpoint: Endpoint) -> Iterator[str]:
+    comment = own.remark(own.title)
     chain = own.endpoint_chain(endpoint)
     recent = f"-m recent --set --name {chain} --mask {own.manner.full_mask} --rsource " if own.affinity else ""
-    yield f"-s {own.manner.host(endpoint.address)} {_comment(own.title)} -j KUBE-MARK-MASQ"
-    yield f"-p {own.protocol} {_comment(own.title)} {recent}-m {own.protocol} -j DNAT --to-destination {endpoint.text}"
+    yield f"-s {own.manner.host(endpoint.address)} {comment}-j KUBE-MARK-MASQ"
+    yield f"-p {own.protocol} {comment}{recent}-m {own.protocol} -j DNAT --to-destination {endpoint.text}"

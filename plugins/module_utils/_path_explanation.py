@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
+from fractions import Fraction
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import Share
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import masquerading_address
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import table
 
 if t.TYPE_CHECKING:
@@ -18,10 +19,11 @@ if t.TYPE_CHECKING:
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Match, Rule
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import Packets
 
 # Probabilities are printed with ten digits, and the kernel keeps 31 bits of them.
 _PRECISION: t.Final = 1e-6
+# Parts of so many are easy to imagine, as 2/3.
+_PARTS: t.Final = 12
 _PROTOCOLS: t.Final = ("tcp", "udp", "sctp")
 
 
@@ -59,7 +61,12 @@ def verdict_shares(journey: Journey) -> dict[str, float]:
         end = {"REJECT": "reject", "no route": "none"}.get(target, "drop")
         ends[end] += sum(share.least for share in packets.values())
     ends["unknown"] = 1.0 - sum(ends.values())
-    return {end: share for end, share in ends.items() if share > _PRECISION}
+    return {end: _rounded(share) for end, share in ends.items() if share > _PRECISION}
+
+
+def _rounded(share: float) -> float:
+    """As precise as the kernel draws lots, so that 1/3 + 2/3 is 1."""
+    return round(share, 8)
 
 
 def verdict(shares: Mapping[str, float]) -> str:
@@ -67,39 +74,23 @@ def verdict(shares: Mapping[str, float]) -> str:
     return "unknown" if "unknown" in shares else max(shares, key=lambda end: shares[end])
 
 
-def masqueraded(journey: Journey) -> Packets:
-    """The packets that leave with another source than theirs."""
-    found: Packets = {}
-    for stage in journey.stages:
-        if (stage.hook, stage.table) in (("POSTROUTING", "nat"), ("INPUT", "nat")):
-            found.update(stage.outcome.masqueraded)
-    return found
-
-
 def masquerade(journey: Journey) -> str:
     """Whether the packets that arrive somewhere have another source then: always, never, or depends."""
-    arriving = {**journey.sent, **journey.delivered}
-    changed = masqueraded(journey)
-    if not any(packet in changed for packet in arriving):
+    changed = {packet.masqueraded for packet in (*journey.sent, *journey.delivered)}
+    if True not in changed:
         return "never"
-    whole = all(packet in changed and _is_same(changed[packet], share) for packet, share in arriving.items())
-    return "always" if whole else "depends"
-
-
-def _is_same(one: Share, other: Share) -> bool:
-    return abs(one.least - other.least) <= _PRECISION and abs(one.most - other.most) <= _PRECISION
+    return "depends" if False in changed else "always"
 
 
 def endpoints(journey: Journey, addresses: Mapping[str, str]) -> list[Endpoint]:
     """Where translated packets end. addresses are the node's own by their interfaces."""
-    changed = masqueraded(journey)
     return [
         Endpoint(
             address=packet.destination,
             port=packet.destination_port,
-            share=share.least,
-            masquerade=packet in changed,
-            source_seen=addresses.get(packet.out_interface or "", "") if packet in changed else packet.source,
+            share=_rounded(share.least),
+            masquerade=packet.masqueraded,
+            source_seen=masquerading_address(packet, addresses) if packet.masqueraded else packet.source,
         )
         for packet, share in {**journey.sent, **journey.delivered}.items()
         if "DNAT" in packet.states
@@ -117,7 +108,7 @@ def steps(journey: Journey) -> list[Step]:
             rule=hit.rule.text,
             match=match_text(hit.rule),
             action=action_text(hit.rule),
-            share=hit.share.most,
+            share=_rounded(hit.share.most),
         )
         for number, hit in enumerate(hits, 1)
     ]
@@ -164,31 +155,56 @@ def table_lines(found: list[Step]) -> list[str]:
 
 
 def share_text(share: float) -> str:
-    """A part of all packets: "all", "1/3", or per cent."""
+    """A part of all packets: "all", "2/3", or per cent."""
     if share > 1 - _PRECISION:
         return "all"
-    parts = round(1 / share) if share > 0 else 0
-    return f"1/{parts}" if parts and abs(share - 1 / parts) <= _PRECISION else f"{share:.1%}"
+    whole = Fraction(1, round(1 / share)) if share else Fraction(0)  # any endpoint's
+    for parts in (whole, Fraction(share).limit_denominator(_PARTS)):
+        if parts and abs(share - parts) <= _PRECISION:
+            return str(parts)
+    return f"{share:.1%}"
 
 
 def reason(packet: Packet, journey: Journey, shares: Mapping[str, float]) -> str:
     """Why it ends so, in a sentence."""
-    hits = [hit for stage in journey.stages for hit in stage.outcome.hits]
-    what = f"{packet.destination}:{packet.destination_port}"
+    what = f"{packet.destination} port {packet.destination_port}"
+    if len(shares) > 1:
+        parts = (f"{share_text(share)} {_ENDS[end]}" for end, share in shares.items())
+        return f"Of the packets to {what}, {', '.join(parts)}."
     end = verdict(shares)
-    if end == "dnat":
-        return f"{what} leads to {len(endpoints(journey, {}))} endpoints."
-    stopping = [hit.rule for hit in hits if hit.rule.target in journey.stopped]
-    if end in ("reject", "drop") and stopping:
-        last = stopping[-1]
-        return f"{what} is {'rejected' if end == 'reject' else 'dropped'} by {last.table}/{last.chain}" + (
-            f": {last.comment}." if last.comment else f", rule {last.number}."
-        )
-    if end in ("reject", "drop"):
-        return f"{what} is dropped by the policy of a chain."
+    if end == "unknown":
+        return f"What becomes of what is sent to {what} depends on what the rules do not show."
+    explain = {"dnat": _reached, "reject": _stopped, "drop": _stopped, "none": _passed}[end]
+    return f"What is sent to {what} {explain(journey)}."
+
+
+_ENDS: t.Final = {
+    "dnat": "are sent to an endpoint",
+    "reject": "are rejected",
+    "drop": "are dropped",
+    "none": "are not translated",
+    "unknown": "depend on what cannot be told",
+}
+
+
+def _reached(journey: Journey) -> str:
+    found = endpoints(journey, {})
+    places = [f"{endpoint.address} port {endpoint.port}" for endpoint in found]
+    where = f"the endpoint {places[0]}" if len(places) == 1 else f"one of {len(places)} endpoints"
+    seen = {"always": "the node instead of its sender", "never": "its sender", "depends": "its sender or the node"}
+    return f"goes to {where}, which {'sees' if len(places) == 1 else 'see'} {seen[masquerade(journey)]}"
+
+
+def _stopped(journey: Journey) -> str:
+    hits = [hit.rule for stage in journey.stages for hit in stage.outcome.hits if hit.rule.target in journey.stopped]
+    if not hits:
+        return "is dropped by the policy of a chain"
+    last = hits[-1]
+    why = f": {last.comment}" if last.comment else f", rule {last.number}"
+    return f"is {'rejected' if last.target == 'REJECT' else 'dropped'} by {last.table}/{last.chain}{why}"
+
+
+def _passed(journey: Journey) -> str:
     if "no route" in journey.stopped:
-        return f"{what} is not translated, and the node has no route to it."
-    if end == "none":
-        where = "the node itself" if journey.delivered else "that address"
-        return f"{what} is not translated by any rule: it goes on to {where}."
-    return f"What becomes of {what} depends on what the rules do not show."
+        return "is not translated, and the node has no route for it"
+    return f"is not translated by any rule, and goes on to {'the node itself' if journey.delivered else 'that address'}"

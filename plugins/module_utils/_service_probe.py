@@ -15,6 +15,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import cond
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import ingress
 from ansible_collections.homecloud.k3s.plugins.module_utils._refusal import Refused
+from ansible_collections.homecloud.k3s.plugins.module_utils._text import host_port
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,11 +47,11 @@ def targets(service: KubernetesObject, nodes: Iterable[KubernetesObject], asked:
     spec = service["spec"]
     port = asked_port(service, asked)
     if spec.get("type") == "LoadBalancer":
-        return [_host_port(entry.get("ip") or entry["hostname"], port["port"]) for entry in ingress(service)]
+        return [host_port(entry.get("ip") or entry["hostname"], port["port"]) for entry in ingress(service)]
     if spec.get("type") == "NodePort":
         ready = [node for node in nodes if condition(node, "Ready")]
-        return [_host_port(address, port["nodePort"]) for node in ready for address in internal_addresses(node)]
-    return [_host_port(address, port["port"]) for address in spec.get("clusterIPs") or [] if address != "None"]
+        return [host_port(address, port["nodePort"]) for node in ready for address in internal_addresses(node)]
+    return [host_port(address, port["port"]) for address in spec.get("clusterIPs") or [] if address != "None"]
 
 
 def asked_port(service: KubernetesObject, asked: str | None) -> Mapping[str, t.Any]:
@@ -70,10 +71,6 @@ def asked_port(service: KubernetesObject, asked: str | None) -> Mapping[str, t.A
             )
         )
     return found[0]
-
-
-def _host_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def silence(target: str, probe: Probe) -> str:

@@ -24,3 +24,9 @@ def listed(texts: Iterable[str], separator: str = ", ") -> str:
     texts = list(texts)
     more = [f"{len(texts) - 3} more"] if len(texts) > 4 else []
     return separator.join([*(texts[:3] if more else texts), *more])
+
+
+def host_port(host: str, port: int | None) -> str:
+    """A host and a port in one, as in a URL."""
+    where = f"[{host}]" if ":" in host else host
+    return where if port is None else f"{where}:{port}"

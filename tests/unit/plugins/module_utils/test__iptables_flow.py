@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey, Node, follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import ALL
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
-DATA = Path(__file__).parents[1] / "data/iptables"
 ROUTES: t.Final = [
     {"dst": "default", "dev": "eth0"},
     {"dst": "10.42.0.0/24", "dev": "cni0"},
@@ -27,9 +27,9 @@ SELF: t.Final = ("192.168.1.10", "")
 
 
 def journey(
-    source: tuple[str, str], destination: str, port: int, variant: str = "v4.nft", rules: str | None = None
+    source: tuple[str, str], destination: str, port: int, variant: str = "nft", rules: str | None = None
 ) -> Journey:
-    text = (DATA / f"{variant}.txt").read_text(encoding="utf-8") if rules is None else rules
+    text = Captured(variant=variant).text if rules is None else rules
     packet = Packet("tcp", source[0], destination, 40000, port, source[1], None)
     return follow(read_dump(text.splitlines()), packet, NODE)
 
@@ -61,9 +61,9 @@ def test_the_tables_come_in_the_order_of_the_kernel() -> None:
 
 
 @pytest.mark.parametrize("source", [POD, LAN, SELF])
-@pytest.mark.parametrize("variant", ["v4.nft", "v4.legacy"])
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
 def test_a_cluster_ip_leads_to_its_pods(source: tuple[str, str], variant: str) -> None:
-    way = journey(source, "10.43.0.41", 80, variant)
+    way = journey(source, "10.43.0.10", 80, variant)
     assert {packet.destination: packet.out_interface for packet in way.sent} == {
         "10.42.0.10": "cni0",
         "10.42.0.2": "cni0",
@@ -77,12 +77,12 @@ def test_a_cluster_ip_leads_to_its_pods(source: tuple[str, str], variant: str) -
 @pytest.mark.parametrize(
     ("source", "destination", "port", "target", "text"),
     [
-        (POD, "10.43.0.45", 80, "REJECT", "default/none:http has no endpoints"),
-        (SELF, "10.43.0.45", 80, "REJECT", "default/none:http has no endpoints"),
-        (POD, "10.43.0.46", 80, "DROP", "default/itpnone:http has no local endpoints"),
-        (LAN, "192.168.1.52", 80, "REJECT", "default/lbnone:http has no endpoints"),
-        (LAN, "192.168.1.10", 30085, "REJECT", "default/lbnone:http has no endpoints"),
-        (("198.51.100.7", "eth0"), "192.168.1.51", 80, "DROP", "default/lbr:http traffic not accepted"),
+        (POD, "10.43.0.15", 80, "REJECT", "default/none:http has no endpoints"),
+        (SELF, "10.43.0.15", 80, "REJECT", "default/none:http has no endpoints"),
+        (POD, "10.43.0.34", 80, "DROP", "default/inside-none:http has no local endpoints"),
+        (LAN, "192.168.1.54", 80, "REJECT", "default/balancer-none:http has no endpoints"),
+        (LAN, "192.168.1.10", 30115, "REJECT", "default/balancer-none:http has no endpoints"),
+        (("198.51.100.7", "eth0"), "192.168.1.55", 80, "DROP", "default/ranges:http traffic not accepted"),
     ],
 )
 def test_what_is_refused_is_refused_by_a_rule(
@@ -101,9 +101,50 @@ def test_what_no_rule_knows_goes_its_way() -> None:
     assert way.sent == {}
 
 
+NOWHERE: t.Final = Node(NODE.facts, tuple(read_routes(ROUTES[1:], 4)))
+
+
 def test_what_has_no_way_is_told() -> None:
-    nowhere = Node(NODE.facts, tuple(read_routes(ROUTES[1:], 4)))
     packet = Packet("tcp", *("10.42.0.9", "10.43.0.99"), 40000, 80, "cni0", None)
-    way = follow(read_dump([]), packet, nowhere)
+    way = follow(read_dump([]), packet, NOWHERE)
     assert list(way.stopped) == ["no route"]
     assert way.sent == {}
+
+
+def test_the_node_sends_nothing_to_where_it_knows_no_way_though_rules_would() -> None:
+    packet = Packet("tcp", *("192.168.1.10", "10.43.0.10"), 40000, 80, "", None)
+    way = follow(read_dump(Captured().text.splitlines()), packet, NOWHERE)
+    assert (list(way.stopped), way.sent, chains(way)) == (["no route"], {}, [])
+
+
+def test_what_the_node_sends_to_itself_comes_by_its_loopback_interface() -> None:
+    rules = "".join(
+        f"*{table}\n" + "".join(f":{hook} DROP [0:0]\n-A {hook} {match} -j ACCEPT\n" for hook, match in hooks.items())
+        for table, hooks in {
+            "filter": {"INPUT": "-i lo", "OUTPUT": "-o lo"},
+            # Its connection is known by the time that it comes back.
+            "nat": {"PREROUTING": "", "INPUT": "", "OUTPUT": "-o lo", "POSTROUTING": "-o lo"},
+            "mangle": {"PREROUTING": "-i lo", "INPUT": "-i lo", "OUTPUT": "-o lo", "POSTROUTING": "-o lo"},
+            "raw": {"PREROUTING": "-i lo", "OUTPUT": "-o lo"},
+        }.items()
+    )
+    way = journey(SELF, "192.168.1.10", 22, rules=rules)
+    assert chains(way) == [
+        "raw OUTPUT", "mangle OUTPUT", "nat OUTPUT", "filter OUTPUT", "mangle POSTROUTING", "nat POSTROUTING",
+        "raw PREROUTING", "mangle PREROUTING", "mangle INPUT", "filter INPUT",
+    ]  # fmt: skip
+    assert (list(way.delivered.values()), way.sent, way.stopped) == ([ALL], {}, {})
+
+
+def test_the_node_may_be_an_endpoint_of_its_own() -> None:
+    way = journey(SELF, "10.43.0.26", 443)
+    assert [(packet.destination, packet.destination_port) for packet in way.delivered] == [("192.168.1.10", 6443)]
+    assert chains(way)[-7:] == ["nat POSTROUTING", *["nat KUBE-POSTROUTING"] * 2, *["filter INPUT"] * 4]
+
+
+@pytest.mark.parametrize(("addresses", "seen"), [({"lo": "127.0.0.1", "cni0": "10.42.0.1"}, "10.42.0.1"), ({}, "")])
+def test_rules_see_what_the_node_masquerades_to_itself(addresses: dict[str, str], seen: str) -> None:
+    dump = read_dump(Captured().text.splitlines())
+    packet = Packet("tcp", "192.168.1.10", "10.43.0.26", 40000, 443, "", None)
+    way = follow(dump, packet, Node(NODE.facts, NODE.routes, addresses))
+    assert [(packet.source, packet.masqueraded) for packet in way.delivered] == [(seen, True)]

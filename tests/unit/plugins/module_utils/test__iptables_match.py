@@ -143,3 +143,17 @@ def test_ports_that_are_not_known() -> None:
 def test_what_is_not_known_is_named() -> None:
     rule = read_rule("nat", 1, "-A X -p tcp -m future --maybe ! --perhaps a -m limit --limit 3/min -j ACCEPT")
     assert unknown_matches(rule, PACKET, FACTS) == ["-m future --maybe ! --perhaps a", "-m limit --limit 3/min"]
+
+
+@pytest.mark.parametrize(
+    ("matches", "expected"),
+    [
+        ("-s 192.168.1.0/24", UNKNOWN),
+        ("! -s 127.0.0.0/8 -d 127.0.0.0/8", NO),
+        ("-m addrtype --src-type LOCAL", YES),
+        ("-m addrtype ! --src-type LOCAL", NO),
+        ("-m iprange --src-range 10.0.0.1-10.0.0.9", UNKNOWN),
+    ],
+)
+def test_of_a_source_that_is_not_known_only_that_it_is_the_nodes_own(matches: str, expected: float | None) -> None:
+    assert likelihood(matches, replace(PACKET, source="", masqueraded=True)) == expected

@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import ALL, Outcome, Share, walk
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 from hypothesis import given
 from hypothesis import strategies as st
 
-DATA = Path(__file__).parents[1] / "data/iptables"
 NODE: t.Final = Facts(frozenset({"192.168.1.10"}))
 CLIENT: t.Final = Packet("tcp", "192.168.1.77", "10.9.9.9", 40000, 80, "eth0", "")
 
@@ -102,7 +102,7 @@ def test_a_translation_ends_the_table(to: str, address: str, port: int) -> None:
 
 def test_masquerading_is_told() -> None:
     outcome = go("PREROUTING -j MASQUERADE --random-fully\nPREROUTING -j DROP")
-    assert outcome.masqueraded == outcome.passed == {CLIENT: ALL}
+    assert outcome.passed == {replace(CLIENT, masqueraded=True): ALL}
 
 
 def test_chance_is_shared() -> None:
@@ -137,6 +137,28 @@ def test_a_target_that_nobody_knows_may_do_anything() -> None:
     assert outcome.stopped["unknown"] == outcome.passed == {CLIENT: Share(0.0, 1.0)}
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "MARK --set-xmark much",
+        "MARK",
+        "DNAT --to-destination nowhere:80",
+        "DNAT --to-destination 10.42.0.2:http",
+        "SNAT --to-source nobody",
+        "REDIRECT --to-ports 8080",
+    ],
+)
+def test_a_target_that_cannot_be_followed_is_not_guessed(target: str) -> None:
+    outcome = go(f"PREROUTING -j {target}")
+    assert [rule.target for rule in outcome.unknown] == [target.split()[0]]
+    assert outcome.passed == {CLIENT: Share(0.0, 1.0)}
+
+
+def test_a_source_may_be_another_then() -> None:
+    passed = go("PREROUTING -j SNAT --to-source 192.168.1.9:4000").passed
+    assert [(packet.source, packet.source_port) for packet in passed] == [("192.168.1.9", 4000)]
+
+
 def test_chains_that_call_each_other_come_to_an_end() -> None:
     assert go("PREROUTING -j A\nA -j B\nB -j A").passed == {CLIENT: ALL}
 
@@ -144,18 +166,18 @@ def test_chains_that_call_each_other_come_to_an_end() -> None:
 @pytest.mark.parametrize(
     ("source", "destination", "port", "expected", "mark"),
     [
-        ("10.42.0.9", "10.43.0.41", 80, ["10.42.0.10", "10.42.0.2", "10.42.1.3"], 0),
-        ("192.168.1.77", "10.43.0.41", 80, ["10.42.0.10", "10.42.0.2", "10.42.1.3"], 0x4000),
-        ("192.168.1.77", "192.168.1.10", 30080, ["10.42.0.10", "10.42.0.2", "10.42.1.3"], 0x4000),
+        ("10.42.0.9", "10.43.0.10", 80, ["10.42.0.10", "10.42.0.2", "10.42.1.3"], 0),
+        ("192.168.1.77", "10.43.0.10", 80, ["10.42.0.10", "10.42.0.2", "10.42.1.3"], 0x4000),
+        ("192.168.1.77", "192.168.1.10", 30106, ["10.42.0.10", "10.42.0.2", "10.42.1.3"], 0x4000),
         # with the policy Local only pods of the node, and they see who has sent it
-        ("192.168.1.77", "192.168.1.50", 80, ["10.42.0.10", "10.42.0.2"], 0),
+        ("192.168.1.77", "192.168.1.51", 80, ["10.42.0.10", "10.42.0.2"], 0),
     ],
 )
-@pytest.mark.parametrize("variant", ["v4.nft", "v4.legacy"])
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
 def test_rules_of_kube_proxy(
     variant: str, source: str, destination: str, port: int, expected: list[str], mark: int
 ) -> None:
-    dump = read_dump((DATA / f"{variant}.txt").read_text(encoding="utf-8").splitlines())
+    dump = read_dump(Captured(variant=variant).text.splitlines())
     packet = Packet("tcp", source, destination, 40000, port, "eth0", "")
     outcome = walk(dump.tables["nat"], "PREROUTING", {packet: ALL}, NODE)
     assert sorted(packet.destination for packet in outcome.passed) == expected

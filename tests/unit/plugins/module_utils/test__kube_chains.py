@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import endpoint_hash, service_hash
-
-DUMPS = sorted((Path(__file__).parents[1] / "data/iptables").glob("*.txt"), key=lambda path: path.name)
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import (
+    endpoint_hash,
+    port_title,
+    service_hash,
+    title_hash,
+)
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured, everything
 
 
 @pytest.mark.parametrize(
@@ -33,9 +36,21 @@ def test_the_chain_of_an_endpoint() -> None:
     assert endpoint_hash("ns1", "svc1", "p80", "TCP", "10.180.0.1:80") == "SXIVWICOYRO3J4NJ"
 
 
-@pytest.mark.parametrize("dump", DUMPS, ids=lambda path: path.stem)
-def test_all_chains_of_kube_proxy_are_predicted(dump: Path) -> None:
-    chains = read_dump(dump.read_text(encoding="utf-8").splitlines()).tables["nat"]
+@pytest.mark.parametrize(("port_name", "title"), [("http", "ns/web:http"), ("", "ns/web")])
+def test_a_port_is_named_by_its_title(port_name: str, title: str) -> None:
+    assert port_title("ns", "web", port_name) == title
+    assert title_hash(title, "tcp") == service_hash("ns", "web", port_name, "TCP")
+    assert title_hash(title, "UDP", "[fd42::1]:53") == endpoint_hash("ns", "web", port_name, "udp", "[fd42::1]:53")
+
+
+def test_what_is_no_character_is_in_the_name_of_no_chain() -> None:
+    assert title_hash("ns/web:\udcff", "tcp") == title_hash("ns/web:?", "tcp")
+
+
+# With many endpoints there are few comments that say what a chain is for.
+@pytest.mark.parametrize("captured", [one for one in everything() if one.configuration != "many"], ids=str)
+def test_all_chains_of_kube_proxy_are_predicted(captured: Captured) -> None:
+    chains = read_dump(captured.text.splitlines()).tables["nat"]
     predicted = 0
     for rule in (rule for chain in chains.values() for rule in chain.rules):
         told = re.match(r"([^/ ]+)/([^/: ]+)(?::(\S+))?(?: -> (\S+))?", rule.comment)

@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
@@ -24,11 +22,15 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints impo
     read_endpoints,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend, of_object
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import (
+    HERE,
+    NEWEST,
+    NODE,
+    Captured,
+    Thing,
+    everything,
+)
 
-DATA = Path(__file__).parents[1] / "data/iptables"
-Thing = dict[str, t.Any]
-ADDRESS: t.Final = {4: "192.168.1.10", 6: "fd00::10"}
-HERE: t.Final = Place("node1")
 # Who asks, and where it comes from: a pod, a neighbour on the LAN, the node itself.
 SOURCES: t.Final = {
     4: {"pod": ("10.42.0.9", "cni0"), "lan": ("192.168.1.77", "eth0"), "node": ("192.168.1.10", "")},
@@ -36,32 +38,32 @@ SOURCES: t.Final = {
 }
 
 
-def read(family: int) -> tuple[list[Thing], list[Thing]]:
-    things = json.loads((DATA / f"services.v{family}.json").read_text(encoding="utf-8"))
-    return things["Services"], things["Slices"]
-
-
+DUMPS: t.Final = {
+    captured: read_dump(captured.text.splitlines())
+    for captured in everything()
+    if (captured.version, captured.configuration) == (NEWEST, "default")
+}
 CASES: t.Final = [
-    pytest.param(dump, family, service, frontend, who, id=f"{dump}-{frontend.service}-{frontend.kind}-{who}")
-    for dump, family in (("v4.nft", 4), ("v4.legacy", 4), ("v6.nft", 6))
-    for service in read(family)[0]
-    for frontend in of_object(service, family, ADDRESS[family])
-    for who in SOURCES[family]
+    pytest.param(captured, service, frontend, who, id=f"{captured}-{frontend.service}-{frontend.kind}-{number}-{who}")
+    for captured in DUMPS
+    for service in captured.services
+    for number, frontend in enumerate(of_object(service, captured.family, NODE[captured.family]))
+    for who in SOURCES[captured.family]
 ]
 
 
-def chosen(service: Thing, family: int, port_name: str) -> Choice:
-    return choose(read_endpoints(service, read(family)[1], port_name, family), HERE)
+def chosen(captured: Captured, service: Thing, port_name: str) -> Choice:
+    return choose(read_endpoints(service, captured.slices, port_name, captured.family), HERE)
 
 
-def expected(service: Thing, frontend: Frontend, who: str, family: int) -> set[str]:
+def expected(captured: Captured, service: Thing, frontend: Frontend, who: str) -> set[str]:
     """The endpoints that this one should reach."""
-    choice = chosen(service, family, frontend.port_name)
+    choice = chosen(captured, service, frontend.port_name)
     policy = "internalTrafficPolicy" if frontend.kind == "cluster_ip" else "externalTrafficPolicy"
     local = service["spec"].get(policy) == "Local"
     if frontend.kind != "cluster_ip" and who != "lan":
         local = False  # what comes from the cluster itself may go everywhere
-    if frontend.kind == "load_balancer" and not may_come(service, SOURCES[family][who][0]):
+    if frontend.kind == "load_balancer" and not may_come(service, SOURCES[captured.family][who][0]):
         return set()
     return {endpoint.text for endpoint in (choice.local if local else choice.cluster)}
 
@@ -72,33 +74,31 @@ def may_come(service: Thing, source: str) -> bool:
     return not ranges or any(ip_address(source) in network for network in ranges)
 
 
-def end(service: Thing, frontend: Frontend, who: str, family: int) -> str:
+def end(captured: Captured, service: Thing, frontend: Frontend, who: str) -> str:
     """How it ends that nothing is reached."""
-    if frontend.kind == "load_balancer" and not may_come(service, SOURCES[family][who][0]):
+    if frontend.kind == "load_balancer" and not may_come(service, SOURCES[captured.family][who][0]):
         return "drop"
     if frontend.kind in ("load_balancer", "external_ip") and who == "node":
         return "none"  # of what the node itself sends kube-proxy refuses only what goes to cluster IPs
-    return "drop" if chosen(service, family, frontend.port_name).exist else "reject"
+    return "drop" if chosen(captured, service, frontend.port_name).exist else "reject"
 
 
-@pytest.mark.parametrize(("dump", "family", "service", "frontend", "who"), CASES)
-def test_what_should_be_reached_is_reached(
-    dump: str, family: int, service: Thing, frontend: Frontend, who: str
-) -> None:
-    rules = read_dump((DATA / f"{dump}.txt").read_text(encoding="utf-8").splitlines())
+@pytest.mark.parametrize(("captured", "service", "frontend", "who"), CASES)
+def test_what_should_be_reached_is_reached(captured: Captured, service: Thing, frontend: Frontend, who: str) -> None:
+    family = captured.family
     source, interface = SOURCES[family][who]
     packet = Packet(frontend.protocol, source, frontend.address, 40000, frontend.port, interface, None)
-    way = follow(rules, packet, Node(Facts(frozenset({ADDRESS[family]}))))
+    way = follow(DUMPS[captured], packet, Node(Facts(frozenset({NODE[family]}))))
     shares = explain.verdict_shares(way)
     reached = explain.endpoints(way, {})
-    should = expected(service, frontend, who, family)
+    should = expected(captured, service, frontend, who)
     found = {f"[{e.address}]:{e.port}" if family == 6 else f"{e.address}:{e.port}" for e in reached}
     assert found == should
     if should:
         assert shares == {"dnat": pytest.approx(1)}
         assert [endpoint.share for endpoint in reached] == pytest.approx([1 / len(should)] * len(should))
     else:
-        assert list(shares) == [end(service, frontend, who, family)]
+        assert list(shares) == [end(captured, service, frontend, who)]
 
 
 # How kube-proxy chooses

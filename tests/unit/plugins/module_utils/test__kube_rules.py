@@ -6,31 +6,47 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump, read_dump
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place, choose, read_endpoints
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_rules import Manner, predict, printed
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import (
+    HERE,
+    NODE,
+    Captured,
+    everything,
+)
 
-DATA = Path(__file__).parents[1] / "data/iptables"
 SHARED: t.Final = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL")
-MANNERS: t.Final = {
-    4: Manner(4, "192.168.1.10", "-s 10.42.0.0/16", counts_localhost=True),
-    6: Manner(6, "fd00::10", "-s fd42::/56"),
+PODS: t.Final = {4: "-s 10.42.0.0/16", 6: "-s fd42::/56"}
+# What a configuration makes different from the usual manner.
+MANNERS: t.Final[dict[str, dict[str, t.Any]]] = {
+    "bridge": {"pods": "-i cni0"},
+    "prefix": {"pods": "-i cni+"},
+    "masquerade-all": {"masquerades_all": True},
+    "masquerade-all-no-pods": {"masquerades_all": True, "pods": ""},
+    "no-pods": {"pods": ""},
+    "no-localhost": {"counts_localhost": False},
+    "many": {"is_large": True},
 }
 
 
-def predicted(family: int) -> dict[tuple[str, str], list[str]]:
-    things = json.loads((DATA / f"services.v{family}.json").read_text(encoding="utf-8"))
+def manner(captured: Captured) -> Manner:
+    family = captured.family
+    # IPv6 has no node ports on the loopback interface.
+    usual = Manner(family, NODE[family], PODS[family], counts_localhost=family == 4)
+    return replace(usual, **MANNERS.get(captured.configuration, {}))
+
+
+def predicted(captured: Captured) -> dict[tuple[str, str], list[str]]:
     lines: dict[tuple[str, str], list[str]] = {}
-    for service in things["Services"]:
+    for service in captured.services:
         for port in service["spec"]["ports"]:
-            endpoints = read_endpoints(service, things["Slices"], port.get("name") or "", family)
-            choice = choose(endpoints, Place("node1"))
-            for place, texts in predict(service, port, choice, MANNERS[family]).items():
+            endpoints = read_endpoints(service, captured.slices, port.get("name") or "", captured.family)
+            for place, texts in predict(service, port, choose(endpoints, HERE), manner(captured)).items():
                 lines.setdefault(place, []).extend(texts)
     return lines
 
@@ -48,16 +64,22 @@ def written(dump: Dump) -> dict[tuple[str, str], list[str]]:
     }
 
 
-@pytest.mark.parametrize(("name", "family"), [("v4.nft", 4), ("v4.legacy", 4), ("v6.nft", 6)])
-def test_all_rules_for_services_are_predicted_to_the_letter(name: str, family: int) -> None:
-    there = written(read_dump((DATA / f"{name}.txt").read_text(encoding="utf-8").splitlines()))
-    should = predicted(family)
+@pytest.mark.parametrize("captured", everything(), ids=str)
+def test_all_rules_for_services_are_predicted_to_the_letter(captured: Captured) -> None:
+    there = written(read_dump(captured.text.splitlines()))
+    should = predicted(captured)
     assert should.keys() == there.keys()
     for place, lines in should.items():
         if place[1] in SHARED:  # in which Services come in any order
             assert sorted(there[place]) == sorted(lines), place
         else:
             assert there[place] == lines, place
+
+
+def test_there_are_captured_rules_of_all_kinds() -> None:
+    configurations = {captured.configuration for captured in everything()}
+    assert configurations > MANNERS.keys()
+    assert {captured.version for captured in everything()} >= {"v1.31.4", "v1.33.4", "v1.36.2"}
 
 
 @pytest.mark.parametrize(

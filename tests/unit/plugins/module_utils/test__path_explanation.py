@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
@@ -14,8 +13,8 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow impor
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import read_rule
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
-DATA = Path(__file__).parents[1] / "data/iptables"
 ROUTES: t.Final = [
     {"dst": "default", "dev": "eth0"},
     {"dst": "10.42.0.0/24", "dev": "cni0"},
@@ -23,12 +22,12 @@ ROUTES: t.Final = [
 ]
 NODE: t.Final = Node(Facts(frozenset({"192.168.1.10"})), tuple(read_routes(ROUTES, 4)))
 ADDRESSES: t.Final = {"cni0": "10.42.0.1", "flannel.1": "10.42.0.0"}
-CLIENT: t.Final = Packet("tcp", "192.168.1.77", "192.168.1.10", 40000, 30080, "eth0", None)
-POD: t.Final = Packet("tcp", "10.42.0.9", "10.43.0.41", 40000, 80, "cni0", None)
+CLIENT: t.Final = Packet("tcp", "192.168.1.77", "192.168.1.10", 40000, 30106, "eth0", None)
+POD: t.Final = Packet("tcp", "10.42.0.9", "10.43.0.10", 40000, 80, "cni0", None)
 
 
 def journey(packet: Packet, rules: str | None = None) -> Journey:
-    text = (DATA / "v4.nft.txt").read_text(encoding="utf-8") if rules is None else rules
+    text = Captured().text if rules is None else rules
     return follow(read_dump(text.splitlines()), packet, NODE)
 
 
@@ -37,7 +36,9 @@ def test_the_way_to_a_node_port() -> None:
     shares = explain.verdict_shares(way)
     assert shares == {"dnat": pytest.approx(1)}
     assert (explain.verdict(shares), explain.masquerade(way)) == ("dnat", "always")
-    assert explain.reason(CLIENT, way, shares) == "192.168.1.10:30080 leads to 3 endpoints."
+    assert explain.reason(CLIENT, way, shares) == (
+        "What is sent to 192.168.1.10 port 30106 goes to one of 3 endpoints, which see the node instead of its sender."
+    )
     found = explain.endpoints(way, ADDRESSES)
     assert [(e.address, e.port, e.masquerade, e.source_seen) for e in found] == [
         ("10.42.0.10", 8080, True, "10.42.0.1"),
@@ -46,8 +47,8 @@ def test_the_way_to_a_node_port() -> None:
     ]
     rows = [line.split() for line in explain.table_lines(explain.steps(way))]
     assert rows[0] == ["STEP", "TABLE", "CHAIN", "MATCHED", "ACTION", "SHARE"]
-    assert " ".join(rows[3]) == "3 nat KUBE-NODEPORTS -p tcp --dport 30080 go to KUBE-EXT-QUMPV5Z3SF2IMFUJ all"
-    assert " ".join(rows[8]) == "8 nat KUBE-SEP-RPCNW7JI5KHHP7II -p tcp send to 10.42.0.10:8080 1/3"
+    assert " ".join(rows[3]) == "3 nat KUBE-NODEPORTS -p tcp --dport 30106 go to KUBE-EXT-M6NNOS2BO3X43QPN all"
+    assert " ".join(rows[8]) == "8 nat KUBE-SEP-3J3XECA66U7WN4OQ -p tcp send to 10.42.0.10:8080 1/3"
 
 
 def test_a_pod_is_seen_as_itself() -> None:
@@ -57,7 +58,7 @@ def test_a_pod_is_seen_as_itself() -> None:
 
 
 def test_a_pod_that_reaches_itself_is_masqueraded() -> None:
-    itself = Packet("tcp", "10.42.0.2", "10.43.0.41", 40000, 80, "cni0", None)
+    itself = Packet("tcp", "10.42.0.2", "10.43.0.10", 40000, 80, "cni0", None)
     way = journey(itself)
     assert explain.masquerade(way) == "depends"
     assert {e.address: e.masquerade for e in explain.endpoints(way, ADDRESSES)} == {
@@ -65,6 +66,23 @@ def test_a_pod_that_reaches_itself_is_masqueraded() -> None:
         "10.42.0.2": True,
         "10.42.1.3": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("family", "rest", "seen"),
+    [
+        (4, ("192.168.1.10", "10.43.0.26"), "10.42.0.1"),
+        (6, ("fd00::10", "fd43::26"), "fd00::10"),
+    ],
+)
+def test_the_node_is_seen_by_itself_as_another_of_its_addresses(family: int, rest: tuple[str, str], seen: str) -> None:
+    node = Node(Facts(frozenset({rest[0]})))
+    own = {"lo": "127.0.0.1", **ADDRESSES, "eth0": rest[0]}
+    packet = Packet("tcp", *rest, 40000, 443, "", None)
+    way = follow(read_dump(Captured(family=family).text.splitlines()), packet, node)
+    assert [(end.address, end.masquerade, end.source_seen) for end in explain.endpoints(way, own)] == [
+        (rest[0], True, seen)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +103,7 @@ def test_a_pod_that_reaches_itself_is_masqueraded() -> None:
     ],
 )
 def test_each_end_has_its_verdict(rules: str, shares: dict[str, float], verdict: str, reason: str) -> None:
-    packet = Packet("tcp", "192.168.1.77", "10.43.0.41", 40000, 80, "eth0", None)
+    packet = Packet("tcp", "192.168.1.77", "10.43.0.10", 40000, 80, "eth0", None)
     way = journey(packet, f"*filter\n{rules}\nCOMMIT")
     found = explain.verdict_shares(way)
     assert found == {end: pytest.approx(share) for end, share in shares.items()}
@@ -94,7 +112,8 @@ def test_each_end_has_its_verdict(rules: str, shares: dict[str, float], verdict:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(1.0, "all"), (0.33333333349, "1/3"), (0.0009999, "1/1000"), (0.4, "40.0%"), (0.0, "0.0%")]
+    ("share", "text"),
+    [(1.0, "all"), (0.33333333349, "1/3"), (0.0009999, "1/1000"), (0.4, "2/5"), (0.415, "41.5%"), (0.0, "0.0%")],
 )
 def test_shares_as_people_say_them(share: float, text: str) -> None:
     assert explain.share_text(share) == text
