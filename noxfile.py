@@ -101,8 +101,9 @@ def node_units(session: nox.Session) -> None:
     # Only what modules import from it is used, and that runs on it; the rest of ansible-core needs a newer Python.
     session.install("--no-deps", "--ignore-requires-python", "ansible-core==2.19.14")
     units = Path("tests/unit/plugins")
-    tests = [units / "modules/test_k3s_info.py", units / "module_utils/test__x509.py"]
-    for part in ("reading", "iptables", "kube_", "node", "path"):
+    tests = [units / f"modules/test_{name}_info.py" for name in ("k3s", "kube_path")]
+    tests.append(units / "module_utils/test__x509.py")
+    for part in ("chain", "iptables", "kube_", "node", "path", "reading", "rule"):
         tests += sorted(units.glob(f"module_utils/test__{part}*.py"))
     session.run("python", "-m", "pytest", *map(str, tests), env={"PYTHONPATH": ".collections"})
 

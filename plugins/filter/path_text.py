@@ -1,0 +1,44 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: path_text
+short_description: Show the ways of packets as text
+author: homecloud.k3s contributors (@homecloud-k3s)
+version_added: 0.1.0
+description:
+  - Renders what M(homecloud.k3s.kube_path_info) has returned as lines of text.
+options:
+  _input:
+    description: The result of the module.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show what is wrong with the rules of a node
+  ansible.builtin.debug:
+    msg: "{{ {'paths': [], 'findings': []} | homecloud.k3s.path_text }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The lines.
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_text import path_lines
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., t.Any]]:
+        return {"path_text": path_lines}

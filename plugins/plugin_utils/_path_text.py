@@ -1,0 +1,54 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection. The ways of packets as text.
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
+from ansible_collections.homecloud.k3s.plugins.module_utils._path_explanation import share_text
+from ansible_collections.homecloud.k3s.plugins.module_utils._text import host_port, table
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KINDS: t.Final = {
+    "cluster_ip": "cluster IP",
+    "node_port": "node port",
+    "load_balancer": "load balancer",
+    "external_ip": "external IP",
+    "host_port": "host port",
+    "other": "address",
+}
+
+
+def path_lines(result: Mapping[str, t.Any]) -> list[str]:
+    """What the module kube_path_info has returned, as lines of text."""
+    lines = [line for path in result["paths"] for line in [*_path(path), ""]]
+    findings = fault_lines({**finding, "host": ""} for finding in result["findings"])
+    return [*lines, *(findings or ["Nothing is wrong with the rules."])]
+
+
+def _path(path: Mapping[str, t.Any]) -> list[str]:
+    front, source = path["frontend"], path["source"]
+    place = f"{_KINDS[front['kind']]} {front['address']}, port {front['port']}/{front['protocol']}"
+    owner = f"{front['service']}, " if front["service"] else ""
+    head = f"{owner}{place}, from {source['address']} ({source['kind']})"
+    return [head, "=" * len(head), path["reason"], "", *path["table"], *_endpoints(path["endpoints"])]
+
+
+def _endpoints(endpoints: list[Mapping[str, t.Any]]) -> list[str]:
+    if not endpoints:
+        return []
+    rows = (
+        [
+            host_port(endpoint["address"], endpoint["port"]),
+            share_text(endpoint["share"]),
+            endpoint["source_seen"] or "not known",
+        ]
+        for endpoint in endpoints
+    )
+    return ["", *table(["ENDPOINT", "SHARE", "SEES THE SOURCE"], *rows)]

@@ -1,0 +1,165 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import gzip
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.homecloud.k3s.plugins.module_utils import _node_rules, _node_surroundings
+from ansible_collections.homecloud.k3s.plugins.modules import kube_path_info
+
+if t.TYPE_CHECKING:
+    Thing = dict[str, t.Any]
+    Run = t.Callable[..., Thing]
+
+MODULE = kube_path_info
+RULES: t.Final = Path(__file__).parents[1] / "data/rules"
+TEXT: t.Final = "".join((RULES / f"{table}.txt").read_text(encoding="utf-8") for table in ("nat", "filter"))
+RETURNED: t.Final = yaml.safe_load(kube_path_info.RETURN)
+# What there is where kube-proxy is in its mode nftables.
+OF_KUBELET: t.Final = "*filter\n:INPUT ACCEPT [0:0]\n:KUBE-FIREWALL - [0:0]\n-A KUBE-FIREWALL -j DROP\nCOMMIT\n"
+NODE: t.Final = {"local_addresses": ["192.168.1.10"], "routes": [{"dst": "default", "dev": "eth0"}]}
+
+
+def test_a_way(run: Run) -> None:
+    result = run(service="web", ruleset=TEXT, _ansible_check_mode=True, **NODE)
+    assert result["changed"] is False
+    path, to_the_node = result["paths"]
+    assert to_the_node["frontend"]["kind"] == "node_port"
+    assert path["frontend"] == {
+        "kind": "cluster_ip",
+        "address": "10.43.0.41",
+        "port": 80,
+        "protocol": "tcp",
+        "service": "default/web",
+        "port_name": "http",
+    }
+    assert path["source"] == {"address": "203.0.113.1", "kind": "external", "interface": "eth0"}
+    assert (path["verdict"], path["verdict_shares"], path["masquerade"]) == ("dnat", {"dnat": 1.0}, "always")
+    assert [(end["address"], end["port"], end["share"]) for end in path["endpoints"]] == [
+        ("10.42.0.2", 8080, 0.5),
+        ("10.42.1.3", 8080, 0.5),
+    ]
+    assert path["steps"][0]["rule"].endswith('--comment "kubernetes service portals" -j KUBE-SERVICES')
+    assert path["table"][0].split() == ["STEP", "TABLE", "CHAIN", "MATCHED", "ACTION", "SHARE"]
+    assert len(path["table"]) == len(path["steps"]) + 1
+
+
+def test_all_that_is_returned_is_documented(run: Run) -> None:
+    result = run(service="default/none", ruleset=TEXT, **NODE)
+    assert {"paths", "findings", "backend"} <= result.keys()
+    assert RETURNED.keys() == {"paths", "findings", "backend"}
+    ways = run(service="web", ruleset=TEXT, **NODE)["paths"]
+    same_keys(RETURNED["paths"], ways)
+    same_keys(RETURNED["findings"], result["findings"])
+    same_keys(RETURNED["backend"], [result["backend"]])
+
+
+def same_keys(documented: Thing, things: list[Thing]) -> None:
+    """What is documented of things, and what they are, and the same of all in them."""
+    assert things
+    for thing in things:
+        assert thing.keys() == documented["contains"].keys()
+        for key, part in documented["contains"].items():
+            if "contains" in part:
+                same_keys(part, thing[key] if part["type"] == "list" else [thing[key]])
+
+
+def test_files_may_be_compressed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "rules.gz").write_bytes(gzip.compress(TEXT.encode()))
+    assert (
+        run(service="web", ruleset_src=str(tmp_path / "rules.gz"))["paths"] == run(service="web", ruleset=TEXT)["paths"]
+    )
+
+
+def test_without_a_question_all_that_is_wrong_is_told(run: Run) -> None:
+    result = run(ruleset=TEXT)
+    assert result["paths"] == []
+    assert "no_endpoint" in {finding["code"] for finding in result["findings"]}
+
+
+def test_without_rules_of_kube_proxy_that_is_what_is_wrong(run: Run) -> None:
+    assert [finding["code"] for finding in run(ruleset=OF_KUBELET)["findings"]] == ["no_kube_proxy"]
+
+
+def test_a_node_is_read_by_both_families(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps = {4: TEXT, 6: TEXT.replace("10.43.0.41/32", "fd43::41/128")}
+    read = []
+
+    def rules(_tree: object, family: int) -> list[_node_rules.Ruleset]:
+        read.append(family)
+        ruleset = _node_rules.read_text(dumps[family].splitlines())
+        ruleset.family = family
+        return [ruleset]
+
+    def around(_tree: object, family: int) -> _node_surroundings.Surroundings:
+        return _node_surroundings.given(family, ["192.168.1.10", "fd00::10"], [], "", "")
+
+    monkeypatch.setattr(_node_rules, "read_node", rules)
+    monkeypatch.setattr(_node_surroundings, "read_node", around)
+    addresses = {path["frontend"]["address"] for path in run(service="web")["paths"]}
+    assert addresses == ({"10.43.0.41", "192.168.1.10", *({"fd43::41", "fd00::10"} if 6 in read else ())})
+    read.clear()
+    run(destination="10.43.0.41", port="80")
+    assert read == [4]
+
+
+def test_rules_of_kube_proxy_are_told_from_others(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    legacy = "# Generated by iptables-save v1.8.9 on Sun\n*filter\n:INPUT DROP [0:0]\n-A INPUT -j DROP\nCOMMIT\n"
+    none = _node_rules.read_text(["# Generated by ip6tables-save v1.8.9 (nf_tables) on Sun"])
+    of_four = [_node_rules.read_text(text.splitlines()) for text in (legacy, TEXT)]
+    monkeypatch.setattr(_node_rules, "read_node", lambda _tree, family: of_four if family == 4 else [none])
+    result = run(service="web")
+    assert [path["frontend"]["kind"] for path in result["paths"]] == ["cluster_ip", "node_port"]
+    assert result["backend"]["variant"] == "iptables-nft"
+    assert "both_backends" in {finding["code"] for finding in result["findings"]}
+    # IPv6, of which kube-proxy has no rules here, lacks nothing.
+    assert not [finding for finding in run()["findings"] if finding["table"] == "raw"]
+    assert result["findings"] == run(service="web", _ansible_check_mode=True)["findings"]
+
+
+def test_networks_of_pods_may_be_given(run: Run) -> None:
+    (way, _node_port) = run(service="web", ruleset=TEXT, source="10.99.0.1", pod_cidrs=["10.99.0.0/16"])["paths"]
+    assert way["source"]["kind"] == "pod"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"service": "wib"}, "Did you mean default/web?"),
+        ({"destination": "10.43.0.41", "port": "http"}, "port is http. With a destination it is a number"),
+        ({"destination": "10.43.0.41", "port": "70000"}, "a number from 1 to 65535"),
+        ({"destination": "nowhere", "port": "80"}, 'destination has "nowhere", which is not an IPv4 or IPv6 address'),
+        ({"source": "10.42.0.0/16", "service": "web"}, 'source has "10.42.0.0/16"'),
+        ({"local_addresses": ["192.168.1.10", "x"]}, 'local_addresses has "x"'),
+        ({"pod_cidrs": ["10.42.0.1/16"]}, 'pod_cidrs has "10.42.0.1/16", which is not a network'),
+        ({"port": "80"}, "neither service nor destination is given"),
+        ({"services": [{}], "endpoint_slices": []}, "services has an object without a name, a namespace or spec"),
+        ({"services": [], "endpoint_slices": [{"metadata": None}]}, "endpoint_slices has an object without"),
+        ({"services": [], "endpoint_slices": []}, "node_name is not given"),
+        ({"services": []}, "parameters are required together: services, endpoint_slices"),
+        ({"service": "web", "destination": "10.43.0.41", "port": "80"}, "mutually exclusive"),
+        ({"destination": "10.43.0.41"}, "missing parameter(s) required by 'destination': port"),
+        ({"ruleset": "nothing of the kind"}, "ruleset has no table"),
+        ({"ruleset": ""}, "ruleset has no table"),
+        ({"service": "web", "ruleset": OF_KUBELET}, "no rules of kube-proxy here"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run: Run, options: Thing, message: str) -> None:
+    result = run(**{"ruleset": TEXT, **options})
+    assert result["failed"] is True
+    assert message in result["msg"]
+
+
+def test_a_file_that_cannot_be_read_is_told(run: Run, tmp_path: Path) -> None:
+    assert str(tmp_path / "none") in run(ruleset_src=str(tmp_path / "none"))["msg"]
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(TEXT.encode())[:-9])
+    assert str(cut) in run(ruleset_src=str(cut))["msg"]
+    (tmp_path / "damaged.gz").write_bytes(b"\x1f\x8b" + b"\0" * 99)
+    assert run(ruleset_src=str(tmp_path / "damaged.gz"))["failed"] is True
