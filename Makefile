@@ -5,7 +5,7 @@
 # The state of the demo's lab, where the lab keeps it.
 STATE := $(or $(LAB_STATE_HOME),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/homecloud-lab)/demo
 
-.PHONY: help setup demo demo-down lint test bench bench-lan bench-services
+.PHONY: help setup demo demo-down lint test bench bench-lan bench-services bench-rules truth
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,3 +35,9 @@ bench-lan: setup ## measure how soon a page is there, and is back when its node 
 
 bench-services: setup ## measure how long a task of kube_service takes, beside those of k8s_service
 	PYTHONPATH=tests/lab:molecule/default/tests .venv/bin/python tests/bench/services.py
+
+bench-rules: setup ## measure, as root, how long kube_path_info takes on many rules, beside a plain iptables-save
+	PYTHONPATH=.collections .venv/bin/python tests/bench/rules.py
+
+truth: setup ## capture anew, as root, the rules that the real kube-proxy writes: the data of the unit tests
+	.venv/bin/python tests/truth/capture.py
