@@ -113,6 +113,14 @@ options:
     description: The zone of the node, its label C(topology.kubernetes.io/zone), if it has one.
     type: str
     default: ""
+  trace:
+    description:
+      - For how many seconds to have the kernel trace the first packets of connections to what is asked for, and to
+        compare what it tells with what is explained. Make such connections meanwhile.
+      - Needs the program C(nft) on the node, and the variant C(iptables-nft). It has a table of its own for that time,
+        which goes with the module, however that ends. Nothing is traced in check mode.
+    type: int
+    default: 0
 notes:
   - Run it as root; without, rules cannot be read.
   - What cannot be known is said to be V(unknown), or to depend on it, and never guessed.
@@ -152,6 +160,12 @@ EXAMPLES = r"""
   become: true
   register: rules
   failed_when: rules.findings | selectattr('severity', 'equalto', 'error') | length > 0
+
+- name: Let the kernel confirm it, by the packets of the next ten seconds
+  homecloud.k3s.kube_path_info:
+    service: mysite
+    trace: 10
+  become: true
 
 - name: Explain rules that someone has sent
   homecloud.k3s.kube_path_info:
@@ -340,6 +354,51 @@ findings:
     rule:
       description: The rule; V("") if it is not about one.
       type: str
+trace:
+  description: What the kernel has shown.
+  returned: with O(trace), not in check mode
+  type: dict
+  sample:
+    seen: 3
+    agrees: true
+    steps:
+      - number: 1
+        table: nat
+        chain: PREROUTING
+        rule: -A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+        seen: 3
+    differences: []
+  contains:
+    seen:
+      description: How many packets were traced.
+      type: int
+    agrees:
+      description: Whether there were any, and all went as explained.
+      type: bool
+    steps:
+      description: The rules that they matched.
+      type: list
+      elements: dict
+      contains:
+        number:
+          description: The number of the step, from 1.
+          type: int
+        table:
+          description: The table of iptables.
+          type: str
+        chain:
+          description: The chain.
+          type: str
+        rule:
+          description: The rule as C(iptables-save) prints it.
+          type: str
+        seen:
+          description: How many of the packets matched it.
+          type: int
+    differences:
+      description: Where they went otherwise, in sentences, or why nothing can be said.
+      type: list
+      elements: str
 backend:
   description: The variant of iptables that was read.
   returned: success
@@ -362,23 +421,28 @@ backend:
 
 import ipaddress
 import platform
+import socket
 import typing as t
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homecloud.k3s.plugins.module_utils import _node_rules, _node_surroundings
+from ansible_collections.homecloud.k3s.plugins.module_utils._kernel_watch import Untraceable, watch
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import Question, Unanswerable, answer, look
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import Tree
 from ansible_collections.homecloud.k3s.plugins.module_utils._rule_checks import of_backends
 from ansible_collections.homecloud.k3s.plugins.module_utils._rule_findings import sort_findings
+from ansible_collections.homecloud.k3s.plugins.module_utils._trace_comparison import compare
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Ruleset
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import Surroundings
+    from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import Answer
+    from ansible_collections.homecloud.k3s.plugins.module_utils._paths import View
 
 ARGUMENT_SPEC: t.Final[dict[str, dict[str, t.Any]]] = {
     "service": {"type": "str"},
@@ -399,6 +463,7 @@ ARGUMENT_SPEC: t.Final[dict[str, dict[str, t.Any]]] = {
     "endpoint_slices": {"type": "list", "elements": "dict"},
     "node_name": {"type": "str"},
     "zone": {"type": "str", "default": ""},
+    "trace": {"type": "int", "default": 0},
 }
 
 
@@ -411,8 +476,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = explain(module.params, Tree(Path("/")))
-    except (Unanswerable, _node_rules.Unreadable) as exc:
+        result = explain(
+            {**module.params, "trace": 0 if module.check_mode else module.params["trace"]}, Tree(Path("/"))
+        )
+    except (Unanswerable, Untraceable, _node_rules.Unreadable) as exc:
         module.fail_json(msg=str(exc))
     # What was asked is told with the answer, but not what the cluster has: that may be many megabytes.
     asked = {name: value for name, value in module.params.items() if name not in ("services", "endpoint_slices")}
@@ -430,17 +497,32 @@ def explain(params: Mapping[str, t.Any], tree: Tree) -> dict[str, t.Any]:
             "There are no rules of kube-proxy here. Does k3s run on this node? If kube-proxy is in its mode nftables, "
             "its rules are none of iptables, and cannot be explained."
         )
+    if params["trace"] and backend.variant == _node_rules.LEGACY:
+        raise Unanswerable("trace is given, but the rules are of iptables-legacy, of which nftables has no trace.")
     chosen = [(ruleset, around) for ruleset, around in seen if ruleset.variant == backend.variant]
     # A cluster of one family has no rules for Services of the other.
     of_kube = [(ruleset, around) for ruleset, around in chosen if ruleset.kube_rules] or chosen[:1]
     views = [look(ruleset, around, params["pod_cidrs"]) for ruleset, around in of_kube]
     found = answer(question, views)
+    seen_by_kernel = _trace(question, params["trace"], found, views) if params["trace"] else {}
     findings = sort_findings([*of_backends(backend), *found.findings])
     return {
         "paths": [asdict(path) for path in found.paths],
         "findings": [asdict(finding) for finding in findings],
         "backend": asdict(backend),
+        **seen_by_kernel,
     }
+
+
+def _trace(question: Question, seconds: int, found: Answer, views: Sequence[View]) -> dict[str, t.Any]:
+    """What the kernel tells of packets to what was asked for. Raises Untraceable."""
+    fronts = [path.frontend for path in found.paths]
+    traced, is_all = watch(fronts, question.source, seconds)
+    trace = compare(traced, views, socket.if_indextoname)
+    lacking = [] if is_all else ["There were more packets than could be read."]
+    if not traced:
+        lacking.append(f"No first packet of a connection to it came by in {seconds} s.")
+    return {"trace": asdict(replace(trace, differences=[*trace.differences, *lacking]))}
 
 
 def _is_offline(params: Mapping[str, t.Any]) -> bool:
@@ -460,6 +542,10 @@ def _require_sense(params: Mapping[str, t.Any]) -> None:
         for thing in params[name] or []:
             if not {"name", "namespace"} <= (thing.get("metadata") or {}).keys() or not thing.get(part):
                 raise Unanswerable(f"{name} has an object without a name, a namespace or {part}. Give them whole.")
+    if params["trace"] and (_is_offline(params) or not (params["service"] or params["destination"])):
+        raise Unanswerable(
+            "trace needs a service or destination, and no ruleset: it watches the node for packets to it."
+        )
     if _is_offline(params) and params["services"] is not None and not params["node_name"]:
         raise Unanswerable("node_name is not given. Say of which node of the cluster the rules are.")
 

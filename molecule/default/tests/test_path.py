@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -21,6 +22,7 @@ if t.TYPE_CHECKING:
 
     from scenario import Answer, Controller, Kubectl, Lab, Task
 
+TRACING = "homecloud-trace-"
 MODULE = COLLECTION / "plugins/modules/kube_path_info.py"
 GLASS = "default/looking-glass"
 NODE_PORT = 30092
@@ -91,20 +93,11 @@ def in_pod(lab: Lab, node: str, address: str, *command: str) -> str:
     return lab.on(node, "sh", "-euc", script, "sh", *command)
 
 
-def seen(lab: Lab, glass: Glass, asker: str, url: str) -> set[tuple[str, str]]:
+def seen(lab: Lab, glass: Glass, asker: str, url: str, times: int = 50) -> set[tuple[str, str]]:
     """Which pods answer, and whom, when someone asks often: a pod or a node by the node's name, or the LAN client."""
     # Each by a connection of its own, so often that no endpoint is left out by chance.
-    curl = (
-        "curl",
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--max-time",
-        "5",
-        "--header",
-        "Connection: close",
-        *[url] * 50,
-    )
+    quiet = ("--silent", "--show-error", "--fail", "--max-time", "5")
+    curl = ("curl", *quiet, "--header", "Connection: close", *[url] * times)
     if asker.startswith("pod on "):
         node = asker[7:]
         text = in_pod(lab, node, glass.pods[node], *curl)
@@ -181,6 +174,34 @@ def test_to_read_rules_does_not_change_them(controller: Controller, lab: Lab) ->
     (answer,) = controller.tasks(way("agent1"))
     assert not answer["failed"], answer["msg"]
     assert rules(lab, "agent1") == before
+
+
+@pytest.mark.parametrize("asker", ["pod on server1", "server1", "client"])
+def test_the_kernel_confirms_what_is_explained(controller: Controller, lab: Lab, glass: Glass, asker: str) -> None:
+    before = rules(lab, "server1")
+    source = glass.pods["server1"] if asker.startswith("pod") else lab.address(asker)
+    with ThreadPoolExecutor() as at_once:
+        answering = at_once.submit(controller.tasks, way("server1", service=GLASS, source=source, trace=6))
+        wait_until(lambda: TRACING in lab.on("server1", "nft", "list", "tables"), within=30)
+        for kind in ("node_port",) if asker == "client" else ("cluster_ip", "node_port", "load_balancer"):
+            seen(lab, glass, asker, glass.door(kind, lab.address("server1")), times=5)
+        (answer,) = answering.result()
+    assert not answer["failed"], answer["msg"]
+    trace = answer["trace"]
+    assert (trace["agrees"], trace["differences"]) == (True, [])
+    assert trace["seen"] == (5 if asker == "client" else 15)
+    assert rules(lab, "server1") == before
+
+
+def test_nothing_is_left_of_a_trace_that_is_killed(controller: Controller, lab: Lab, glass: Glass) -> None:
+    before = rules(lab, "server1")
+    with ThreadPoolExecutor() as at_once:
+        answering = at_once.submit(controller.tasks, way("server1", service=GLASS, trace=60))
+        wait_until(lambda: TRACING in lab.on("server1", "nft", "list", "tables"), within=30)
+        lab.sh("server1", "kill -9 $(ps -o ppid= -p $(pgrep -xf '.*nft -i'))")
+        (answer,) = answering.result()
+    assert answer["failed"]
+    wait_until(lambda: rules(lab, "server1") == before, within=5)
 
 
 def test_what_somebody_has_broken_is_found_and_mended(
