@@ -278,15 +278,18 @@ func (a *agent) runKubelet(ctx context.Context) error {
 		"eviction-hard":                "imagefs.available<5%,nodefs.available<5%",
 		"fail-swap-on":                 "false",
 		"hostname-override":            a.nodeName,
-		"kubeconfig":                   a.file("kubelet.kubeconfig"),
-		"node-ip":                      a.nodeIP,
-		"node-labels":                  strings.Join(labels, ","),
-		"pod-manifest-path":            a.file("pod-manifests"),
-		"provider-id":                  "k3s://" + a.nodeName,
-		"read-only-port":               "0",
-		"resolv-conf":                  resolvConf,
-		"tls-cert-file":                a.file("serving-kubelet.crt"),
-		"tls-private-key-file":         a.file("serving-kubelet.key"),
+		// Images come from archives only. Of a disk that is nearly full the pause image would be cleared away: k3s's
+		// containerd keeps it from that, Debian's does not.
+		"image-gc-high-threshold": "100",
+		"kubeconfig":              a.file("kubelet.kubeconfig"),
+		"node-ip":                 a.nodeIP,
+		"node-labels":             strings.Join(labels, ","),
+		"pod-manifest-path":       a.file("pod-manifests"),
+		"provider-id":             "k3s://" + a.nodeName,
+		"read-only-port":          "0",
+		"resolv-conf":             resolvConf,
+		"tls-cert-file":           a.file("serving-kubelet.crt"),
+		"tls-private-key-file":    a.file("serving-kubelet.key"),
 	}
 	if taints := a.list("node-taint"); len(taints) > 0 {
 		args["register-with-taints"] = strings.Join(taints, ",")
