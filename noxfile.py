@@ -103,7 +103,7 @@ def node_units(session: nox.Session) -> None:
     units = Path("tests/unit/plugins")
     tests = [units / f"modules/test_{name}_info.py" for name in ("k3s", "kube_path")]
     tests.append(units / "module_utils/test__x509.py")
-    for part in ("chain", "iptables", "kernel", "kube_", "node", "path", "reading", "rule", "trace"):
+    for part in ("chain", "iptables", "kernel", "kube_", "nft", "node", "path", "reading", "rule", "trace"):
         tests += sorted(units.glob(f"module_utils/test__{part}*.py"))
     session.run("python", "-m", "pytest", *map(str, tests), env={"PYTHONPATH": ".collections"})
 

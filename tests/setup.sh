@@ -26,7 +26,7 @@ find_python() {
 
 missing_packages() {
     for program_package in \
-        debootstrap:debootstrap ip:iproute2 ipset:ipset iptables:iptables podman:podman runc:runc ssh:openssh-client; do
+        chromium:chromium debootstrap:debootstrap ip:iproute2 ipset:ipset iptables:iptables nft:nftables podman:podman runc:runc ssh:openssh-client; do
         command -v "${program_package%:*}" >/dev/null || echo "${program_package#*:}"
     done
     "$python" -c 'import ensurepip' 2>/dev/null || echo python3-venv

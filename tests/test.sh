@@ -25,6 +25,9 @@ step "the way of a packet, as the kernel tells it"
 as_root=$([ "$(id -u)" -eq 0 ] || echo sudo)
 $as_root env HOME="$HOME" PYTHONDONTWRITEBYTECODE=1 "$PWD/.venv/bin/pytest" -q -p no:cacheprovider tests/truth
 
+step "the way of a packet, as a browser shows it"
+pytest -q tests/browser
+
 step "from bare nodes to a page"
 MOLECULE_COMMAND_BORDERS=false molecule test
 

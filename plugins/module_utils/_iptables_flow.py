@@ -2,148 +2,43 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to the collection. The way of a packet through a node: all tables, in the order of the kernel. Python 3.9,
-# standard library only.
+# Private to the collection. The way of a packet through all tables of iptables. Python 3.9, standard library only.
 
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field, replace
+from functools import partial
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import ALL, Outcome, Share, walk
-from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import interface_to
+from ansible_collections.homecloud.k3s.plugins.module_utils import _packet_flow
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import walk
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import NAT_PRIORITIES, BaseChain
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import Packets
-    from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import Route
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 
-# The tables that have a chain of this name, by the priorities at which the kernel asks them.
-_TABLES: t.Final = {
-    "PREROUTING": ("raw", "mangle", "nat"),
-    "INPUT": ("mangle", "filter", "security", "nat"),
-    "FORWARD": ("mangle", "filter", "security"),
-    "OUTPUT": ("raw", "mangle", "nat", "filter", "security"),
-    "POSTROUTING": ("mangle", "nat"),
+# The tables by the hooks at which they have a chain, of the hook's name, and their priorities.
+_HOOKS: t.Final = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "nat": tuple(NAT_PRIORITIES),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "security": ("INPUT", "FORWARD", "OUTPUT"),
 }
-# Those that what the node sends to itself comes through at last: its connection is known by then, so not nat again.
-_TABLES_AGAIN: t.Final = {"PREROUTING": ("raw", "mangle"), "INPUT": ("mangle", "filter", "security")}
+_PRIORITIES: t.Final = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What became of packets in one table at one point of the way."""
-
-    hook: str
-    table: str
-    outcome: Outcome
+def base_chains(dump: Dump) -> Iterator[BaseChain[Rule]]:
+    for table, hooks in _HOOKS.items():
+        for hook in hooks:
+            priority = NAT_PRIORITIES[hook] if table == "nat" else _PRIORITIES[table]
+            yield BaseChain(hook, priority, table, table == "nat", partial(walk, dump.tables.get(table, {}), hook))
 
 
-@dataclass(frozen=True)
-class Node:
-    """What decides about the way besides the rules. Without routes it is not known which interfaces there are on it.
-
-    addresses are the node's own, the first of each interface, in the order of the kernel.
-    """
-
-    facts: Facts
-    routes: tuple[Route, ...] = ()
-    addresses: Mapping[str, str] = field(default_factory=dict)
-
-    def leaving(self, packet: Packet) -> Packet:
-        return replace(packet, out_interface=interface_to(packet.destination, self.routes, self.facts))
-
-
-@dataclass
-class Journey:
-    """The way of a packet: the tables that it came through, and where it ended.
-
-    delivered are packets that the node itself takes, sent those that leave it. stopped names the target or the policy,
-    or "no route".
-    """
-
-    stages: list[Stage] = field(default_factory=list)
-    delivered: Packets = field(default_factory=dict)
-    sent: Packets = field(default_factory=dict)
-    stopped: dict[str, Packets] = field(default_factory=dict)
-
-
-def follow(dump: Dump, packet: Packet, node: Node) -> Journey:
+def follow(dump: Dump, packet: Packet, node: Node) -> Journey[Rule]:
     """Follow the first packet of a connection from its arrival, or from the node itself if it has arrived nowhere."""
-    journey = Journey()
-
-    def through(hook: str, packets: Packets, tables: Sequence[str] = ()) -> Packets:
-        for table in tables or _TABLES[hook] if packets else ():
-            outcome = walk(dump.tables.get(table, {}), hook, packets, node.facts)
-            journey.stages.append(Stage(hook, table, outcome))
-            for target, stopped in outcome.stopped.items():
-                _gather(journey.stopped.setdefault(target, {}), stopped)
-            packets = outcome.passed
-            if hook == "OUTPUT" and table == "nat":
-                packets = _each(packets, node.leaving)  # a translated one may have to go elsewhere
-        return packets
-
-    def back(packets: Packets) -> Packets:
-        """Send packets by the loopback interface to the node itself."""
-        for hook, tables in _TABLES_AGAIN.items():
-            packets = through(hook, packets, tables)
-        return packets
-
-    if packet.in_interface == "":
-        # Without a way nothing is sent, though the rules may know one.
-        going = through("OUTPUT", _routed({node.leaving(packet): ALL}, journey))
-        own, journey.sent = _parted(through("POSTROUTING", _routed(going, journey)))
-        journey.delivered = back(_each(own, lambda sent: _looped(sent, node.addresses)))
-    else:
-        own, others = _parted(_each(through("PREROUTING", {packet: ALL}), node.leaving))
-        journey.delivered = through("INPUT", own)
-        journey.sent = through("POSTROUTING", through("FORWARD", _routed(others, journey)))
-    return journey
-
-
-def _looped(packet: Packet, addresses: Mapping[str, str]) -> Packet:
-    """A packet that comes by the loopback interface to the node that has sent it."""
-    source = masquerading_address(packet, addresses) if packet.masqueraded else packet.source
-    return replace(packet, in_interface="lo", source=source)
-
-
-def masquerading_address(packet: Packet, addresses: Mapping[str, str]) -> str:
-    """The address that MASQUERADE takes, by those of the interfaces: that of the one by which the packet leaves.
-
-    That of the loopback interface is good for itself only. Instead of it IPv4 takes the first of any other interface,
-    and IPv6 the destination, which is one of the node's own. It is empty if it is not known.
-    """
-    if packet.out_interface != "lo":
-        return addresses.get(packet.out_interface or "", "")
-    if ":" in packet.destination:
-        return packet.destination
-    return next((address for interface, address in addresses.items() if interface not in ("lo", "")), "")
-
-
-def _each(packets: Packets, change: Callable[[Packet], Packet]) -> Packets:
-    changed: Packets = {}
-    for packet, share in packets.items():
-        _gather(changed, {change(packet): share})
-    return changed
-
-
-def _gather(packets: Packets, others: Packets) -> None:
-    for packet, share in others.items():
-        packets[packet] = packets.get(packet, Share(0.0, 0.0)) + share
-
-
-def _parted(packets: Packets) -> tuple[Packets, Packets]:
-    """Those to the node itself, and the others."""
-    own = {packet: share for packet, share in packets.items() if packet.out_interface == "lo"}
-    return own, {packet: share for packet, share in packets.items() if packet not in own}
-
-
-def _routed(packets: Packets, journey: Journey) -> Packets:
-    """Those for which there is a way."""
-    lost = {packet: share for packet, share in packets.items() if packet.out_interface == ""}
-    if lost:
-        _gather(journey.stopped.setdefault("no route", {}), lost)
-    return {packet: share for packet, share in packets.items() if packet not in lost}
+    return _packet_flow.follow(base_chains(dump), packet, node)

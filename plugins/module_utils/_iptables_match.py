@@ -8,52 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
-from dataclasses import dataclass, field
 from functools import cache
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import NO, YES, Facts, Packet
+
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Match, Option, Rule
-
-
-@dataclass(frozen=True)
-class Packet:
-    """The first packet of a connection, as it is at one point of its way.
-
-    An interface is empty where there is none, as that of arrival for what the node sends itself, and None where it is
-    not known. states are those of its connection, as --ctstate names them. The source of what is masqueraded is empty
-    if it is not known which of the node's addresses it is.
-    """
-
-    protocol: str
-    source: str
-    destination: str
-    source_port: int | None = None
-    destination_port: int | None = None
-    in_interface: str | None = None
-    out_interface: str | None = None
-    mark: int = 0
-    states: frozenset[str] = frozenset({"NEW"})
-    masqueraded: bool = False
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What of a node rules ask for. Without the content of a set it is not known who is in it.
-
-    knows_all is whether these are all addresses of the node. If not, any destination may be another of them.
-    """
-
-    local_addresses: frozenset[str]
-    sets: Mapping[str, Collection[str]] = field(default_factory=dict)
-    knows_all: bool = True
-
-
-# How likely it is that a packet is as asked: 0 is no, 1 is yes. None is not known, and not the same as any of these.
-Likelihood = t.Optional[float]
-YES: t.Final = 1.0
-NO: t.Final = 0.0
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Likelihood
 
 
 def rule_likelihood(rule: Rule, packet: Packet, facts: Facts) -> Likelihood:
@@ -241,7 +204,9 @@ def _statistic(match: Match, _packet: Packet, _facts: Facts) -> Likelihood:
     asked = probability or every
     if asked is None:
         return None
-    likelihood = float(asked.value) if probability else 1 / int(asked.value)
+    likelihood = float(asked.value) if probability else 1 / max(int(asked.value), 1)
+    if not 0 <= likelihood <= 1:  # nor "nan"
+        return None
     return 1 - likelihood if asked.negated else likelihood
 
 

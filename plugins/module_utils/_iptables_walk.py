@@ -8,112 +8,77 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet, rule_likelihood
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import rule_likelihood
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
+    Hit,
+    Outcome,
+    Packet,
+    Share,
+    add,
+    merge,
+    total,
+)
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Chain
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packets
 
-    Packets = dict[Packet, "Share"]
-
-# Chains call chains. The kernel refuses a loop; a dump that was edited may have one.
+# Chains call chains. The kernel refuses a loop, and has no room for many ways through them; a dump that was edited may
+# have both.
 _DEEPEST: t.Final = 64
+_MOST_HITS: t.Final = 100_000
 
 
-@dataclass(frozen=True)
-class Share:
-    """Which part of all packets it is, at least and at most: it may not be known whether a rule matches."""
-
-    least: float
-    most: float
-
-    def __add__(self, other: Share) -> Share:
-        return Share(self.least + other.least, min(self.most + other.most, 1.0))
-
-    def split(self, likelihood: float | None) -> tuple[Share, Share]:
-        """The part of it that is as likely, and the rest."""
-        if likelihood is None:
-            open_ended = Share(0.0, self.most)
-            return open_ended, open_ended
-        return self._times(likelihood), self._times(1 - likelihood)
-
-    def _times(self, factor: float) -> Share:
-        return Share(self.least * factor, self.most * factor)
-
-
-ALL: t.Final = Share(1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A rule that matches packets, and which part of all."""
-
-    rule: Rule
-    share: Share
-
-
-@dataclass
-class Outcome:
-    """What becomes of packets in a table: those that go on, those that do not and by what, and the rules that match."""
-
-    passed: Packets = field(default_factory=dict)
-    stopped: dict[str, Packets] = field(default_factory=dict)
-    hits: list[Hit] = field(default_factory=list)
-    unknown: list[Rule] = field(default_factory=list)
-
-
-def _add(packets: Packets, packet: Packet, share: Share) -> None:
-    packets[packet] = packets[packet] + share if packet in packets else share
-
-
-def walk(chains: dict[str, Chain], beginning: str, packets: Packets, facts: Facts) -> Outcome:
+def walk(chains: dict[str, Chain], beginning: str, packets: Packets, facts: Facts) -> Outcome[Rule]:
     """Send packets through a built-in chain of a table and all that it calls.
 
     All packets go together from rule to rule: what a rule says of some of them parts them, and those that have become
     alike are one again. So the work grows with the rules, and not with the ways through them.
     """
-    outcome = Outcome()
+    outcome: Outcome[Rule] = Outcome()
     chain = chains.get(beginning)
     if chain is None:
         outcome.passed = dict(packets)
         return outcome
-    for packet, share in _call(chains, chain, packets, facts, outcome, 1).items():
+    for packet, share in _call(chains, (beginning,), packets, facts, outcome).items():
         # Who comes to its end, or returns from it, is up to the policy.
         if chain.policy in ("ACCEPT", ""):
-            _add(outcome.passed, packet, share)
+            add(outcome.passed, packet, share)
         else:
-            _add(outcome.stopped.setdefault(chain.policy, {}), packet, share)
+            add(outcome.stopped.setdefault(chain.policy, {}), packet, share)
     return outcome
 
 
 def _call(
-    chains: dict[str, Chain], chain: Chain, packets: Packets, facts: Facts, outcome: Outcome, depth: int
+    chains: dict[str, Chain], way: tuple[str, ...], packets: Packets, facts: Facts, outcome: Outcome[Rule]
 ) -> Packets:
-    """Send packets through a chain, and return those that come back from it."""
+    """Send packets through the last chain of their way, and return those that come back from it."""
     here = dict(packets)
     back: Packets = {}
     # No rule changes where a packet goes without ending its way through the table.
     destinations = {packet.destination for packet in packets}
-    for rule in chain.rules_to(destinations) if depth <= _DEEPEST else ():
+    for rule in chains[way[-1]].rules_to(destinations):
         if not here:
             break
         matched, here = _part(rule, here, facts)
         if not matched:
             continue
-        outcome.hits.append(Hit(rule, _sum(matched.values())))
-        if rule.target in chains:
-            returned = _call(chains, chains[rule.target], matched, facts, outcome, depth + 1)
-            _merge(back if rule.goes else here, returned)
+        outcome.hits.append(Hit(rule, total(matched.values())))
+        if rule.target in way or len(way) > _DEEPEST or len(outcome.hits) > _MOST_HITS:
+            merge(here, _unknown(rule, matched, outcome))
+        elif rule.target in chains:
+            returned = _call(chains, (*way, rule.target), matched, facts, outcome)
+            merge(back if rule.goes else here, returned)
         elif rule.target == "RETURN":
-            _merge(back, matched)
+            merge(back, matched)
         else:
-            _merge(here, _target(rule, matched, outcome))
-    _merge(back, here)
+            merge(here, _target(rule, matched, outcome))
+    merge(back, here)
     return back
 
 
@@ -130,25 +95,13 @@ def _part(rule: Rule, packets: Packets, facts: Facts) -> tuple[Packets, Packets]
     return matched, rest
 
 
-def _merge(packets: Packets, others: Packets) -> None:
-    for packet, share in others.items():
-        _add(packets, packet, share)
-
-
-def _sum(shares: Iterable[Share]) -> Share:
-    total = Share(0.0, 0.0)
-    for share in shares:
-        total = total + share
-    return total
-
-
 # What the target of a rule does to packets
 
 
-def _target(rule: Rule, packets: Packets, outcome: Outcome) -> Packets:
+def _target(rule: Rule, packets: Packets, outcome: Outcome[Rule]) -> Packets:
     """Apply a target that is no chain; those packets are returned that go on in the chain."""
     if rule.target in _STOPPING:
-        _merge(outcome.stopped.setdefault(rule.target, {}), packets)
+        merge(outcome.stopped.setdefault(rule.target, {}), packets)
         return {}
     try:
         changed = _changed(rule, packets)
@@ -156,7 +109,7 @@ def _target(rule: Rule, packets: Packets, outcome: Outcome) -> Packets:
         return _unknown(rule, packets, outcome)
     if rule.target in _GOING_ON:
         return changed
-    _merge(outcome.passed, changed)
+    merge(outcome.passed, changed)
     return {}
 
 
@@ -165,15 +118,15 @@ def _changed(rule: Rule, packets: Packets) -> Packets:
     change = _CHANGES[rule.target]
     changed: Packets = {}
     for packet, share in packets.items():
-        _add(changed, change(rule, packet), share)
+        add(changed, change(rule, packet), share)
     return changed
 
 
-def _unknown(rule: Rule, packets: Packets, outcome: Outcome) -> Packets:
+def _unknown(rule: Rule, packets: Packets, outcome: Outcome[Rule]) -> Packets:
     """Whatever the target is: packets may go on, or not."""
     outcome.unknown.append(rule)
     maybe = {packet: Share(0.0, share.most) for packet, share in packets.items()}
-    _merge(outcome.stopped.setdefault("unknown", {}), maybe)
+    merge(outcome.stopped.setdefault("unknown", {}), maybe)
     return maybe
 
 
@@ -200,11 +153,16 @@ def _sent_elsewhere(rule: Rule, packet: Packet) -> Packet:
 
 def _from_elsewhere(rule: Rule, packet: Packet) -> Packet:
     address, port = _host_port(rule.argument("--to-source") or "")
-    return replace(packet, source=address or packet.source, source_port=port or packet.source_port)
+    return replace(
+        packet,
+        source=address or packet.source,
+        source_port=port or packet.source_port,
+        states=packet.states | {"SNAT"},
+    )
 
 
 def _masqueraded(_rule: Rule, packet: Packet) -> Packet:
-    return replace(packet, masqueraded=True)
+    return replace(packet, masqueraded=True, states=packet.states | {"SNAT"})
 
 
 def _host_port(text: str) -> tuple[str, int | None]:

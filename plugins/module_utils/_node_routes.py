@@ -13,7 +13,7 @@ from dataclasses import dataclass
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts
 
 # The types of routes that are an answer of "no".
 _REFUSING: t.Final = ("unreachable", "blackhole", "prohibit", "throw")

@@ -12,10 +12,10 @@ import json
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Node
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_sets import read_sets
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import run
 
 if t.TYPE_CHECKING:

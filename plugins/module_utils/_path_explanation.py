@@ -10,15 +10,15 @@ import typing as t
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import masquerading_address
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import masquerading_address
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import table
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Match, Rule
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 
 # Probabilities are printed with ten digits, and the kernel keeps 31 bits of them.
 _PRECISION: t.Final = 1e-6
@@ -51,7 +51,7 @@ class Step:
     share: float
 
 
-def verdict_shares(journey: Journey) -> dict[str, float]:
+def verdict_shares(journey: Journey[t.Any]) -> dict[str, float]:
     """Which part of the packets surely ends how; what is left is unknown."""
     ends = {"dnat": 0.0, "reject": 0.0, "drop": 0.0, "none": 0.0}
     for packets in (journey.sent, journey.delivered):
@@ -74,7 +74,7 @@ def verdict(shares: Mapping[str, float]) -> str:
     return "unknown" if "unknown" in shares else max(shares, key=lambda end: shares[end])
 
 
-def masquerade(journey: Journey) -> str:
+def masquerade(journey: Journey[t.Any]) -> str:
     """Whether the packets that arrive somewhere have another source then: always, never, or depends."""
     changed = {packet.masqueraded for packet in (*journey.sent, *journey.delivered)}
     if True not in changed:
@@ -82,7 +82,7 @@ def masquerade(journey: Journey) -> str:
     return "depends" if False in changed else "always"
 
 
-def endpoints(journey: Journey, addresses: Mapping[str, str]) -> list[Endpoint]:
+def endpoints(journey: Journey[t.Any], addresses: Mapping[str, str]) -> list[Endpoint]:
     """Where translated packets end. addresses are the node's own by their interfaces."""
     return [
         Endpoint(
@@ -97,7 +97,7 @@ def endpoints(journey: Journey, addresses: Mapping[str, str]) -> list[Endpoint]:
     ]
 
 
-def steps(journey: Journey) -> list[Step]:
+def steps(journey: Journey[Rule]) -> list[Step]:
     """The rules that match, in the order of the kernel."""
     hits = [hit for stage in journey.stages for hit in stage.outcome.hits]
     return [
@@ -165,7 +165,7 @@ def share_text(share: float) -> str:
     return f"{share:.1%}"
 
 
-def reason(packet: Packet, journey: Journey, shares: Mapping[str, float]) -> str:
+def reason(packet: Packet, journey: Journey[Rule], shares: Mapping[str, float]) -> str:
     """Why it ends so, in a sentence."""
     what = f"{packet.destination} port {packet.destination_port}"
     if len(shares) > 1:
@@ -187,7 +187,7 @@ _ENDS: t.Final = {
 }
 
 
-def _reached(journey: Journey) -> str:
+def _reached(journey: Journey[t.Any]) -> str:
     found = endpoints(journey, {})
     places = [f"{endpoint.address} port {endpoint.port}" for endpoint in found]
     where = f"the endpoint {places[0]}" if len(places) == 1 else f"one of {len(places)} endpoints"
@@ -195,7 +195,7 @@ def _reached(journey: Journey) -> str:
     return f"goes to {where}, which {'sees' if len(places) == 1 else 'see'} {seen[masquerade(journey)]}"
 
 
-def _stopped(journey: Journey) -> str:
+def _stopped(journey: Journey[Rule]) -> str:
     hits = [hit.rule for stage in journey.stages for hit in stage.outcome.hits if hit.rule.target in journey.stopped]
     if not hits:
         return "is dropped by the policy of a chain"
@@ -204,7 +204,7 @@ def _stopped(journey: Journey) -> str:
     return f"is {'rejected' if last.target == 'REJECT' else 'dropped'} by {last.table}/{last.chain}{why}"
 
 
-def _passed(journey: Journey) -> str:
+def _passed(journey: Journey[t.Any]) -> str:
     if "no route" in journey.stopped:
         return "is not translated, and the node has no route for it"
     return f"is not translated by any rule, and goes on to {'the node itself' if journey.delivered else 'that address'}"

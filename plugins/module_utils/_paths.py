@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explanation
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import interface_to
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey
+    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import Route
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Ruleset
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import Surroundings
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey
 
     Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -107,7 +108,7 @@ def packet_to(frontend: Frontend, source: Source) -> Packet:
     return Packet(frontend.protocol, *ends, in_interface=interface)
 
 
-def path_to(frontend: Frontend, source: Source, view: View) -> tuple[Path, Journey]:
+def path_to(frontend: Frontend, source: Source, view: View) -> tuple[Path, Journey[Rule]]:
     """The way of the first packet of a connection, explained, and as it is."""
     packet = packet_to(frontend, source)
     journey = follow(view.ruleset.dump, packet, view.around.node)

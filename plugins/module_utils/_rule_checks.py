@@ -11,7 +11,9 @@ import re
 import typing as t
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet, unknown_matches
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import unknown_matches
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._path_explanation import share_text
 from ansible_collections.homecloud.k3s.plugins.module_utils._paths import packet_to, source_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._rule_findings import finding
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import listed
@@ -20,10 +22,10 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Chain, Dump
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey, Stage
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
     from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Backend
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Stage
     from ansible_collections.homecloud.k3s.plugins.module_utils._paths import Source, View
     from ansible_collections.homecloud.k3s.plugins.module_utils._rule_findings import Finding
 
@@ -31,6 +33,8 @@ if t.TYPE_CHECKING:
 _NOWHERE: t.Final = (("filter", "KUBE-SERVICES"), ("filter", "KUBE-EXTERNAL-SERVICES"))
 # Rules of these chains make no sense without a mark that they ask for: "all but those with this mark return".
 _MARKED: t.Final = (("nat", "KUBE-POSTROUTING", "RETURN"), ("nat", "CNI-HOSTPORT-MASQ", "MASQUERADE"))
+# The chains in which kube-proxy, and the kubelet, refuse packets.
+_OF_KUBE_PROXY: t.Final = ("KUBE-SERVICES", "KUBE-EXTERNAL-", "KUBE-PROXY-", "KUBE-FORWARD", "KUBE-FIREWALL")
 _UNSHOWN: t.Final = "[unsupported revision]"
 _PRECISION: t.Final = 1e-6
 _TERMINAL: t.Final = ("ACCEPT", "DNAT", "DROP", "REDIRECT", "REJECT")
@@ -137,7 +141,7 @@ def of_policy(view: View) -> Iterator[Finding]:
         yield finding("policy_drop", evidence, "filter", "FORWARD", pods=str(network))
 
 
-def _ends_by_policy(stage: Stage, dump: Dump) -> bool:
+def _ends_by_policy(stage: Stage[Rule], dump: Dump) -> bool:
     """Whether some of the packets are dropped because no rule has said anything else."""
     chain = dump.chain(stage.table, stage.hook)
     dropped = sum(share.least for share in stage.outcome.stopped.get("DROP", {}).values())
@@ -145,7 +149,7 @@ def _ends_by_policy(stage: Stage, dump: Dump) -> bool:
     return chain is not None and chain.policy == "DROP" and dropped - by_rules > _PRECISION
 
 
-def of_journey(frontend: Frontend, source: Source, journey: Journey, view: View) -> Iterator[Finding]:
+def of_journey(frontend: Frontend, source: Source, journey: Journey[Rule], view: View) -> Iterator[Finding]:
     """What a way shows of the rules on it: policies that end it, and matches that cannot be told."""
     node = view.around.node
     packet = packet_to(frontend, source)
@@ -154,6 +158,10 @@ def of_journey(frontend: Frontend, source: Source, journey: Journey, view: View)
         if _ends_by_policy(stage, view.ruleset.dump):
             yield finding("policy_drop_here", f":{stage.hook} DROP", stage.table, stage.hook, name=name)
         for hit in stage.outcome.hits:
+            refuses = hit.rule.target in ("DROP", "REJECT") and hit.share.least > 0
+            if refuses and not hit.rule.chain.startswith(_OF_KUBE_PROXY):
+                place = (hit.rule.table, hit.rule.chain, hit.rule.text)
+                yield finding("refused_by_others", hit.rule.text, *place, name=name, share=share_text(hit.share.least))
             unknown = unknown_matches(hit.rule, packet, node.facts)
             if hit.share.least < hit.share.most and unknown:
                 yield _unknown(hit.rule, unknown)

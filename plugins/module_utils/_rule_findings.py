@@ -131,6 +131,11 @@ _KINDS: t.Final = {
         "{name} is dropped by the policy of {table}/{chain}: no rule lets it through.",
         "Add a rule that does, or a network policy, if these are what denies it.",
     ),
+    "refused_by_others": _Kind(
+        "warning",
+        "{share} of what is sent to {name} is refused by a rule of {table}/{chain}, which is none of kube-proxy's.",
+        "Nothing, if it is meant, as by a network policy. Otherwise find out who wrote the rule, and have it removed.",
+    ),
     "lossy_dump": _Kind(
         "error",
         "The dump does not show all of the rules: {detail}.",

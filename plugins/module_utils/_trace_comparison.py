@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explanation
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence

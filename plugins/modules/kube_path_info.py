@@ -329,8 +329,8 @@ findings:
       description:
         - V(missing_jump), V(dangling_jump), V(missing_rule), V(extra_rule), V(stale_endpoint), V(skewed_share) and
           V(duplicate_rule) are differences from what kube-proxy writes.
-        - V(no_kube_proxy), V(both_backends), V(foreign_rule_first), V(policy_drop), V(lossy_dump), V(unknown_match),
-          V(stale_conntrack) and V(affinity_table_full) are about what is around it.
+        - V(no_kube_proxy), V(both_backends), V(foreign_rule_first), V(refused_by_others), V(policy_drop),
+          V(lossy_dump), V(unknown_match), V(stale_conntrack) and V(affinity_table_full) are about what is around it.
         - V(no_endpoint), V(no_local_endpoint) and V(no_masquerade) are what kube-proxy does where it can do no better.
       type: str
     severity:

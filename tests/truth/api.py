@@ -20,6 +20,7 @@ COLLECTIONS: t.Final = {
     "/api/v1/services": ("v1", "Service", "services"),
     "/apis/discovery.k8s.io/v1/endpointslices": ("discovery.k8s.io/v1", "EndpointSlice", "slices"),
     "/api/v1/nodes": ("v1", "Node", "nodes"),
+    "/apis/networking.k8s.io/v1/servicecidrs": ("networking.k8s.io/v1", "ServiceCIDR", "cidrs"),
 }
 VERSION: t.Final = {"resourceVersion": "1"}
 

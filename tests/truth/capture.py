@@ -13,12 +13,15 @@ import sys
 import typing as t
 from pathlib import Path
 
-from cases import CONFIGURATIONS, many_objects, objects
-from network import NODE_ADDRESS, TruthError, network
+from api import Thing
+from cases import CONFIGURATIONS, NFT_CONFIGURATIONS, many_objects, objects
+from network import NODE_ADDRESS, Network, TruthError, network
 from programs import kube_proxy, lab_version
-from proxy import VARIANTS, Proxy, save, write_rules
+from proxy import NFTABLES, VARIANTS, Proxy, save, write_rules
 
-DATA: t.Final = Path(__file__).parents[1] / "unit/plugins/data/iptables"
+DATA: t.Final = Path(__file__).parents[1] / "unit/plugins/data"
+# Tables of nftables that others make, without those of kube-proxy.
+OTHERS: t.Final = Path(__file__).with_name("rules") / "others.nft"
 # The oldest that the collection is for, and one in which rules that count came; each the newest that can be had.
 OLDER: t.Final = ("v1.31.4", "v1.33.4")
 _COUNTERS: t.Final = re.compile(r" \[\d+:\d+\]$", re.MULTILINE)
@@ -29,17 +32,26 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "versions", nargs="*", default=[*OLDER, lab_version()], help="of Kubernetes (default: %(default)s)"
     )
+    parser.add_argument(
+        "--mode", choices=MODES, action="append", help="of kube-proxy; may be given again (default: each)"
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="the directory to write to (default: %(default)s)")
     return parser.parse_args()
 
 
-def capture(version: str, folder: Path) -> None:
-    """Capture a version: in all ways if it is the lab's, else in the usual one."""
-    folder.mkdir(parents=True, exist_ok=True)
+def chosen(version: str, configurations: dict[str, Thing]) -> dict[str, Thing]:
+    """All configurations if it is the lab's version, else the usual one.
+
+    kube-proxy of another version has no other flags; what differs are its rules.
+    """
+    return configurations if version == lab_version() else {"default": configurations["default"]}
+
+
+def capture_iptables(version: str, folder: Path) -> None:
     command = kube_proxy(version)
-    # kube-proxy of another version has no other flags; what differs are its rules.
-    chosen = CONFIGURATIONS if version == lab_version() else {"default": CONFIGURATIONS["default"]}
-    worlds = {name: (configuration, objects(version)) for name, configuration in chosen.items()}
+    worlds = {
+        name: (configuration, objects(version)) for name, configuration in chosen(version, CONFIGURATIONS).items()
+    }
     if version == lab_version():
         worlds["many"] = (CONFIGURATIONS["default"], many_objects(version))
     for name, (configuration, things) in worlds.items():
@@ -51,6 +63,29 @@ def capture(version: str, folder: Path) -> None:
                 for family in NODE_ADDRESS:
                     write(folder / f"{name}.{variant}.v{family}.txt.gz", steady(save(net.node, variant, family)))
         print(f"{version} {name}", flush=True)
+
+
+def capture_nft(version: str, folder: Path) -> None:
+    """Capture the rules as JSON, and as text to prove what is printed of them."""
+    command = kube_proxy(version)
+    for name, configuration in chosen(version, NFT_CONFIGURATIONS).items():
+        with network() as net:
+            write_rules(Proxy(command, configuration), net.node, NFTABLES, objects(version))
+            write_nft(net, folder, name)
+        print(f"{version} {NFTABLES} {name}", flush=True)
+    if version == lab_version():
+        with network() as net:
+            net.node.run("nft", "--file", str(OTHERS))
+            write_nft(net, folder, OTHERS.stem)
+
+
+def write_nft(net: Network, folder: Path, name: str) -> None:
+    write(folder / f"{name}.json.gz", save(net.node, NFTABLES, 4))
+    write(folder / f"{name}.txt.gz", net.node.run("nft", "list", "ruleset"))
+
+
+# By the modes of kube-proxy: how their rules are captured, and where they are put.
+MODES: t.Final = {"iptables": (capture_iptables, "iptables"), NFTABLES: (capture_nft, "nft")}
 
 
 def steady(text: str) -> str:
@@ -67,7 +102,11 @@ def main() -> int:
     wanted = arguments()
     try:
         for version in wanted.versions:
-            capture(version, wanted.data / version)
+            for mode in wanted.mode or MODES:
+                capture, directory = MODES[mode]
+                folder = wanted.data / directory / version
+                folder.mkdir(parents=True, exist_ok=True)
+                capture(version, folder)
     except TruthError as error:
         print(f"capture: {error}", file=sys.stderr)
         return 1

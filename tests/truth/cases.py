@@ -16,6 +16,9 @@ NODE: t.Final[Thing] = {
     "metadata": {"name": "node1", "labels": {"topology.kubernetes.io/zone": "zone1"}},
     "status": {"addresses": [{"type": "InternalIP", "address": address} for address in NODE_ADDRESS.values()]},
 }
+# The networks of cluster addresses. kube-proxy asks for them since 1.33, in the mode nftables.
+CIDRS: t.Final[Thing] = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.43.0.0/16", "fd43::/112"]}}
+_ASKED_FOR_CIDRS: t.Final = 33
 # What endpoints listen on.
 PORTS: t.Final = (8080, 8443, 6443)
 
@@ -235,6 +238,7 @@ def objects(version: str, cases: Sequence[Case] = CASES) -> dict[str, list[Thing
     known = {number: case for number, case in enumerate(cases, 10) if minor >= case.since}
     return {
         "nodes": [NODE],
+        "cidrs": [CIDRS] if minor >= _ASKED_FOR_CIDRS else [],
         "services": [case.service(number) for number, case in known.items()],
         "slices": [thing for case in known.values() for thing in case.slices()],
     }
@@ -271,4 +275,11 @@ CONFIGURATIONS: t.Final[dict[str, Thing]] = {
     "no-localhost": {"clusterCIDR": PODS, "iptables": {"localhostNodePorts": False}},
     "node-port-addresses": {"clusterCIDR": PODS, "nodePortAddresses": ["192.168.1.0/24", "127.0.0.0/8", "fd00::/64"]},
     "liberal": {"clusterCIDR": PODS, "conntrack": {"maxPerCore": 0, "min": 0, "tcpBeLiberal": True}},
+}
+# The same for the mode nftables. Without any word about it, node ports are served at the node's main address only.
+NFT_CONFIGURATIONS: t.Final[dict[str, Thing]] = {
+    **{name: CONFIGURATIONS[name] for name in ("default", "bridge", "prefix", "no-pods", "node-port-addresses")},
+    "every-address": {"clusterCIDR": PODS, "nodePortAddresses": ["0.0.0.0/0", "::/0"]},
+    "masquerade-all": {"clusterCIDR": PODS, "nftables": {"masqueradeAll": True}},
+    "other-bit": {"clusterCIDR": PODS, "nftables": {"masqueradeBit": 15}},
 }

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from cases import CONFIGURATIONS, objects
+from cases import CONFIGURATIONS, NFT_CONFIGURATIONS, objects
 from network import Network, TruthError, network
 from programs import kube_proxy, lab_version
-from proxy import Proxy, write_rules
+from proxy import NFTABLES, Proxy, write_rules
 from traffic import answering
 from witness import Observer, observing
 
-# Makes a node on which kube-proxy has written its rules, with a configuration, by a variant of iptables.
+# Makes a node on which kube-proxy has written its rules, with a configuration, by a variant of iptables or by nftables.
 MakeNode = t.Callable[[str, str], t.ContextManager[Network]]
 # Watches such a node, by a family of addresses.
 Observe = t.Callable[[str, str, int], Observer]
@@ -27,11 +27,11 @@ Observe = t.Callable[[str, str, int], Observer]
 
 @pytest.fixture(scope="session", name="make_node")
 def make_node_fixture() -> MakeNode:
-    missing = [name for name in ("ip", "ipset", "iptables-nft", "iptables-legacy") if not shutil.which(name)]
+    missing = [name for name in ("ip", "ipset", "iptables-nft", "iptables-legacy", "nft") if not shutil.which(name)]
     if os.geteuid():
         pytest.exit("These tests make network namespaces: run them as root.", returncode=2)
     if missing:
-        pytest.exit(f"{', '.join(missing)} missing: apt-get install iproute2 ipset iptables.", returncode=2)
+        pytest.exit(f"{', '.join(missing)} missing: apt-get install iproute2 ipset iptables nftables.", returncode=2)
     try:
         command = kube_proxy(lab_version())
     except TruthError as error:
@@ -40,7 +40,8 @@ def make_node_fixture() -> MakeNode:
     @contextmanager
     def make_node(configuration: str, variant: str) -> Iterator[Network]:
         with network() as net, answering(net):
-            write_rules(Proxy(command, CONFIGURATIONS[configuration]), net.node, variant, objects(lab_version()))
+            known = NFT_CONFIGURATIONS if variant == NFTABLES else CONFIGURATIONS
+            write_rules(Proxy(command, known[configuration]), net.node, variant, objects(lab_version()))
             yield net
 
     return make_node

@@ -24,7 +24,9 @@ from api import Thing, serve
 from network import Namespace, TruthError, run
 
 NODE_NAME: t.Final = "node1"
+# Whose rules kube-proxy writes: in the mode iptables those of a variant of it, in the mode nftables its own.
 VARIANTS: t.Final = ("nft", "legacy")
+NFTABLES: t.Final = "nftables"
 _PROGRAMS: t.Final = (
     "iptables",
     "iptables-save",
@@ -50,6 +52,9 @@ def iptables(variant: str, family: int, end: str = "") -> str:
 
 
 def save(namespace: Namespace, variant: str, family: int) -> str:
+    """All rules, of nftables as JSON and of both families."""
+    if variant == NFTABLES:
+        return namespace.run("nft", "--json", "list", "ruleset")
     return namespace.run(iptables(variant, family, "-save"))
 
 
@@ -62,12 +67,12 @@ def write_rules(proxy: Proxy, namespace: Namespace, variant: str, objects: Mappi
     """Let kube-proxy write the rules for objects; they stay when it has ended."""
     with tempfile.TemporaryDirectory() as text, namespace.inside(), serve(objects) as url:
         folder = Path(text)
-        configuration = _configuration(folder, url, proxy)
+        configuration = _configuration(folder, url, proxy, NFTABLES if variant == NFTABLES else "iptables")
         with _running([*proxy.command, f"--config={configuration}"], folder, _path(folder, variant)) as process:
-            _wait(process, folder / "log", variant)
+            _wait(process, folder / "log", variant, has_cidrs=bool(objects.get("cidrs")))
 
 
-def _configuration(folder: Path, url: str, proxy: Proxy) -> Path:
+def _configuration(folder: Path, url: str, proxy: Proxy, mode: str) -> Path:
     kubeconfig = {
         "clusters": [{"name": "truth", "cluster": {"server": url}}],
         "contexts": [{"name": "truth", "context": {"cluster": "truth"}}],
@@ -77,7 +82,7 @@ def _configuration(folder: Path, url: str, proxy: Proxy) -> Path:
     configuration = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": "iptables",
+        "mode": mode,
         "hostnameOverride": NODE_NAME,
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
@@ -94,6 +99,8 @@ def _configuration(folder: Path, url: str, proxy: Proxy) -> Path:
 
 def _path(folder: Path, variant: str) -> str:
     """Where kube-proxy finds the programs of iptables, those of a variant by the names without it."""
+    if variant == NFTABLES:
+        return os.environ["PATH"]
     programs = folder / "bin"
     programs.mkdir()
     for program in _PROGRAMS:
@@ -116,18 +123,23 @@ def _running(command: list[str], folder: Path, path: str) -> Iterator[subprocess
             process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, variant: str) -> None:
+def _wait(process: subprocess.Popen[bytes], log: Path, variant: str, has_cidrs: bool) -> None:
     """Wait until all rules are written. The first that it writes for Services are all of them, those of nat at last.
 
     Its health is no sign: it is healthy before it has anything to do.
     """
     end = time.monotonic() + _PATIENCE
-    while not all(_are_written(variant, family) for family in (4, 6)):
+    while not all(_are_written(variant, family, has_cidrs) for family in (4, 6)):
         if process.poll() is not None or time.monotonic() > end:
             what = "has ended" if process.poll() is not None else f"has written no rules in {_PATIENCE} s"
             raise TruthError(f"kube-proxy {what}. It said at last:\n" + "\n".join(log.read_text().splitlines()[-15:]))
         time.sleep(0.05)
 
 
-def _are_written(variant: str, family: int) -> bool:
-    return "-A KUBE-POSTROUTING" in run([iptables(variant, family, "-save"), "-t", "nat"])
+def _are_written(variant: str, family: int, has_cidrs: bool) -> bool:
+    if variant != NFTABLES:
+        return "-A KUBE-POSTROUTING" in run([iptables(variant, family, "-save"), "-t", "nat"])
+    # There are rules once it knows all Services; the networks of their addresses it may come to know later.
+    rules = run(["nft", "list", "ruleset", "ip" if family == 4 else "ip6"])
+    _before, _chain, rest = rules.partition("chain cluster-ips-check {")
+    return ("drop" if has_cidrs else "reject") in rest.partition("}")[0]

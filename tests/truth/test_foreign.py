@@ -9,11 +9,10 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 from network import NODE_ADDRESS
 from nodes import MakeNode
-from proxy import VARIANTS, restore
+from proxy import NFTABLES, VARIANTS, restore
 from tracing import FIRST_PORT
 from traffic import Client
 from witness import ASKERS, Request, observing
@@ -26,7 +25,7 @@ TOGETHER: t.Final = (
 # A cluster address, node ports, one for local pods only, the node as an endpoint, load balancers, other ports.
 ASKED: t.Final = (
     ("10.43.0.10", 80), ("10.43.0.14", 80), ("192.168.1.10", 30106), ("192.168.1.10", 30108), ("10.43.0.26", 443),
-    ("192.168.1.51", 80), ("192.168.1.55", 80), ("192.168.1.10", 30107), ("192.168.1.10", 22),
+    ("192.168.1.50", 80), ("192.168.1.51", 80), ("192.168.1.55", 80), ("192.168.1.10", 30107), ("192.168.1.10", 22),
     ("192.168.1.10", 8081),
 )  # fmt: skip
 
@@ -45,6 +44,15 @@ def test_the_kernel_does_what_is_explained(make_node: MakeNode, names: tuple[str
                     observer.check(Request(asker, 4, "tcp", address, port))
 
 
+def test_the_kernel_does_what_is_explained_of_tables_of_others(make_node: MakeNode) -> None:
+    with make_node("default", NFTABLES) as net:
+        net.node.run("nft", "--file", str(RULES / "others.nft"))
+        with observing(net, NFTABLES, 4) as observer:
+            for address, port in ASKED:
+                for asker in ASKERS:
+                    observer.check(Request(asker, 4, "tcp", address, port))
+
+
 @pytest.mark.parametrize("family", NODE_ADDRESS)
 def test_nothing_is_sent_where_the_node_knows_no_way(make_node: MakeNode, family: int) -> None:
     address = {4: "10.43.0.10", 6: "fd43::10"}[family]
@@ -54,5 +62,5 @@ def test_nothing_is_sent_where_the_node_knows_no_way(make_node: MakeNode, family
             assert Client(net.node).ask(family, "tcp", address, 80, patience=3) is None
             assert observer.traced() == []
             packet = Packet("tcp", NODE_ADDRESS[family], address, FIRST_PORT, 80, "", None)
-            way = follow(observer.dump, packet, observer.node)
+            way = observer.follow(packet)
     assert (list(way.stopped), way.stages, way.sent) == (["no route"], [], {})

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import of_object
-from cases import CONFIGURATIONS, objects
+from cases import CONFIGURATIONS, NFT_CONFIGURATIONS, objects
 from network import NODE_ADDRESS
 from nodes import Observe
 from programs import lab_version
-from proxy import VARIANTS
+from proxy import NFTABLES, VARIANTS
 from witness import ASKERS, Request
 
 # What is asked for, and by whom, where the configuration is not the usual one.
@@ -33,8 +33,9 @@ OTHERS: t.Final = {
 
 def requests() -> Iterator[object]:
     """Everything that is asked for: of whom, with what configuration, and by whom."""
-    nodes = [("default", variant) for variant in VARIANTS]
+    nodes = [("default", variant) for variant in (*VARIANTS, NFTABLES)]
     nodes += [(configuration, "nft") for configuration in CONFIGURATIONS if configuration != "default"]
+    nodes += [(configuration, NFTABLES) for configuration in NFT_CONFIGURATIONS if configuration != "default"]
     for node in nodes:
         for family, own in NODE_ADDRESS.items():
             fronts = [

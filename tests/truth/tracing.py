@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from network import Namespace
-from proxy import restore
+from proxy import NFTABLES, restore
 
 # A rule by its table, its chain, and its place there, from 1.
 Place = tuple[str, str, int]
@@ -27,10 +27,14 @@ Place = tuple[str, str, int]
 FIRST_PORT: t.Final = 10000
 LAST_PORT: t.Final = 29999
 
+# The table whose rules have packets traced.
+TABLE: t.Final = "tracing"
+
 _NETFILTER: t.Final = 12  # the protocol of netlink
 _NFTABLES, _ULOG = 10, 4  # subsystems
 _NFT_GETRULE: t.Final = 7
 _GROUP_OF_TRACES: t.Final = 9
+_OF_BOTH_FAMILIES: t.Final = 1  # a family of tables, "inet"
 _RULE: t.Final = 3  # a type of trace, beside policies and returns at the end of a chain
 _REQUEST, _ACK, _DUMP = 1, 4, 0x300
 
@@ -44,6 +48,16 @@ def rules() -> str:
     return "\n".join(["*raw", *lines, "COMMIT", ""])
 
 
+def nft_rules(family: int) -> str:
+    """The same as rules of nftables, in a table of their own."""
+    ports = f"th sport {FIRST_PORT}-{LAST_PORT}"
+    matches = [f"tcp flags & (fin | syn | rst | ack) == syn {ports}", f"meta l4proto {{ udp, sctp }} {ports}"]
+    lines = [f"{match} meta nftrace set 1" for match in matches]
+    hooks = ("prerouting", "output")
+    chains = [f"chain {hook} {{ type filter hook {hook} priority -300;\n" + "\n".join([*lines, "}"]) for hook in hooks]
+    return "\n".join([f"table {'ip' if family == 4 else 'ip6'} {TABLE} {{", *chains, "}"])
+
+
 class Tracer(t.Protocol):
     def places(self) -> list[Place]:
         """The rules that packets were found to be as asked by, since the last call."""
@@ -52,13 +66,16 @@ class Tracer(t.Protocol):
 @contextmanager
 def tracing(namespace: Namespace, variant: str, family: int) -> Iterator[Tracer]:
     """Trace connections in a namespace, whose rules do not change meanwhile."""
-    restore(namespace, variant, family, rules())
+    if variant == NFTABLES:
+        namespace.run("nft", "--file", "-", stdin=nft_rules(family))
+    else:
+        restore(namespace, variant, family, rules())
     with namespace.inside():
         channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
     with channel:
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         channel.bind((0, 0))
-        yield _OfNft(channel, family) if variant == "nft" else _OfLegacy(channel, namespace, family)
+        yield _OfLegacy(channel, namespace, family) if variant == "legacy" else _OfNft(channel, family)
 
 
 class _OfNft:
@@ -68,12 +85,13 @@ class _OfNft:
         self._channel = channel
         self._places: dict[tuple[str, str, int], Place] = {}
         protocol = socket.AF_INET if family == 4 else socket.AF_INET6
-        self._channel.send(_message(_NFTABLES, _NFT_GETRULE, _REQUEST | _DUMP, protocol))
         count: dict[tuple[str, str], int] = defaultdict(int)
-        for attributes in _received(self._channel, _NFTABLES):
-            table, chain = _text(attributes[1]), _text(attributes[2])
-            count[table, chain] += 1
-            self._places[table, chain, int.from_bytes(attributes[3], "big")] = (table, chain, count[table, chain])
+        for tables in (_OF_BOTH_FAMILIES, protocol):
+            self._channel.send(_message(_NFTABLES, _NFT_GETRULE, _REQUEST | _DUMP, tables))
+            for attributes in _received(self._channel, _NFTABLES):
+                table, chain = _text(attributes[1]), _text(attributes[2])
+                count[table, chain] += 1
+                self._places[table, chain, int.from_bytes(attributes[3], "big")] = (table, chain, count[table, chain])
         # SOL_NETLINK, NETLINK_ADD_MEMBERSHIP
         self._channel.setsockopt(270, 1, _GROUP_OF_TRACES)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,13 +16,16 @@ from pathlib import Path
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump, read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey, Node, follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_flow import follow as follow_nft
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Ruleset, read_ruleset
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_sets import read_sets
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 from network import Network
-from proxy import save
-from tracing import FIRST_PORT, Place, Tracer, tracing
+from proxy import NFTABLES, save
+from tracing import FIRST_PORT, TABLE, Place, Tracer, tracing
 from traffic import Answer, Client
 
 # An answer takes no time here; nothing is waited for where none is to come.
@@ -31,6 +35,8 @@ _NO_PATIENCE: t.Final = 0.03
 _MOST_REQUESTS: t.Final = 400
 _PROBABILITY: t.Final = re.compile(r"(?:! )?--probability [\d.]+")
 _TRACE: t.Final = " -j TRACE"
+_LOT: t.Final = re.compile(r'{"numgen": {[^}]*"mod": (\d+)[^}]*}}')
+_MODULUS: t.Final = re.compile(r'"mod": (\d+)')
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Request:
         return f"{self.asker}-{self.protocol}-{self.address}-{self.port}"
 
 
-class Observer:
+class Observer(ABC):
     """A node whose rules stay as they are."""
 
     def __init__(self, net: Network, variant: str, family: int, tracer: Tracer) -> None:
@@ -83,9 +89,17 @@ class Observer:
         self._text = save(net.node, variant, family)
         self._askers = askers(net, family)
 
-    @cached_property
-    def dump(self) -> Dump:
-        return read_dump(self._text.splitlines())
+    @abstractmethod
+    def follow(self, packet: Packet) -> Journey[t.Any]:
+        """The way of a packet as it is explained."""
+
+    @abstractmethod
+    def _compare(self, packet: Packet, traced: list[Place], answer: Answer | None) -> None:
+        """Compare the way of a packet with what is explained of those for which each lot is drawn as it was for it."""
+
+    @abstractmethod
+    def _forget_clients(self) -> None:
+        """Let nobody be remembered who has affinity to an endpoint."""
 
     @cached_property
     def node(self) -> Node:
@@ -109,7 +123,7 @@ class Observer:
         asker = self._askers[request.asker]
         source = asker.client.source(self._family, request.address)
         packet = Packet(request.protocol, source, request.address, FIRST_PORT, request.port, asker.interface, None)
-        journey = follow(self.dump, packet, self.node)
+        journey = self.follow(packet)
         assert "unknown" not in explain.verdict_shares(journey)
         expected = self._answers(journey)
         reached: set[Answer] = set()
@@ -129,17 +143,25 @@ class Observer:
         """The rules that packets were as asked by, since this was last asked."""
         return self._tracer.places()
 
+    def _answers(self, journey: Journey[t.Any]) -> set[Answer]:
+        """Who answers, as it is explained, and from where the request came to it."""
+        found = explain.endpoints(journey, self.interfaces)
+        return {Answer(end.address, end.port or 0, end.source_seen) for end in found}
+
+
+class IptablesObserver(Observer):
+    @cached_property
+    def dump(self) -> Dump:
+        return read_dump(self._text.splitlines())
+
+    def follow(self, packet: Packet) -> Journey[t.Any]:
+        return follow(self.dump, packet, self.node)
+
     def _compare(self, packet: Packet, traced: list[Place], answer: Answer | None) -> None:
-        """Compare the way of a packet with what is explained of those for which each lot is drawn as it was for it."""
         journey = follow(self._with_lots(traced), packet, self.node)
         steps = [f"{step.table} {_PROBABILITY.sub('', step.rule)}" for step in explain.steps(journey)]
         assert self._texts(traced) == [text for text in steps if not text.endswith(_TRACE)]
         assert self._answers(journey) == ({answer} if answer else set())
-
-    def _answers(self, journey: Journey) -> set[Answer]:
-        """Who answers, as it is explained, and from where the request came to it."""
-        found = explain.endpoints(journey, self.interfaces)
-        return {Answer(end.address, end.port or 0, end.source_seen) for end in found}
 
     def _texts(self, places: list[Place]) -> list[str]:
         """Rules without what was drawn by lot, and without those that trace: one variant traces them too, one does not.
@@ -174,13 +196,56 @@ class Observer:
         return Dump(tables)
 
     def _forget_clients(self) -> None:
-        """Let nobody be remembered who has affinity to an endpoint."""
         with self._net.node.inside():
             for path in Path("/proc/thread-self/net/xt_recent").glob("*"):
                 path.write_text("/")
 
 
+class NftObserver(Observer):
+    """One of the mode nftables. A trace tells rules, and not which element of a map it was."""
+
+    @cached_property
+    def ruleset(self) -> Ruleset:
+        return read_ruleset(self._text)
+
+    def follow(self, packet: Packet) -> Journey[t.Any]:
+        return follow_nft(self.ruleset, packet, self.node)
+
+    def _compare(self, packet: Packet, traced: list[Place], answer: Answer | None) -> None:
+        assert traced
+        found = [place for place in traced if place[0] != TABLE]
+        ways = [follow_nft(ruleset, packet, self.node) for ruleset in self._drawn]
+        assert (found, {answer} if answer else set()) in [(_places(way), self._answers(way)) for way in ways]
+
+    @cached_property
+    def _drawn(self) -> list[Ruleset]:
+        """The rules for each lot that may be drawn, as if it always was."""
+        most = max(map(int, _MODULUS.findall(self._text)))
+        return [read_ruleset(_always_drawn(number, self._text)) for number in range(most)]
+
+    def _forget_clients(self) -> None:
+        names = [
+            f"{' '.join(key)} {name}"
+            for key, table in self.ruleset.items()
+            for name, elements in table.sets.items()
+            if elements.is_updated
+        ]
+        self._net.node.run("nft", "--file", "-", stdin="".join(f"flush set {name}\n" for name in names))
+
+
+def _always_drawn(number: int, text: str) -> str:
+    """Rules with the same number, or what remains of it, instead of all that are drawn by lot."""
+    return _LOT.sub(lambda lot: str(number % int(lot[1])), text)
+
+
+def _places(journey: Journey[t.Any]) -> list[Place]:
+    hits = [hit.rule for stage in journey.stages for hit in stage.outcome.hits]
+    found = [(rule.table.partition(" ")[2], rule.chain, rule.number) for rule in hits]
+    return [place for place in found if place[0] != TABLE]
+
+
 @contextmanager
 def observing(net: Network, variant: str, family: int) -> Iterator[Observer]:
     with tracing(net.node, variant, family) as tracer:
-        yield Observer(net, variant, family, tracer)
+        kind = NftObserver if variant == NFTABLES else IptablesObserver
+        yield kind(net, variant, family, tracer)

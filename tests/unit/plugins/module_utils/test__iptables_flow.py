@@ -8,10 +8,10 @@ import typing as t
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey, Node, follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import ALL
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import ALL, Facts, Packet
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
 ROUTES: t.Final = [
@@ -28,13 +28,13 @@ SELF: t.Final = ("192.168.1.10", "")
 
 def journey(
     source: tuple[str, str], destination: str, port: int, variant: str = "nft", rules: str | None = None
-) -> Journey:
+) -> Journey[t.Any]:
     text = Captured(variant=variant).text if rules is None else rules
     packet = Packet("tcp", source[0], destination, 40000, port, source[1], None)
     return follow(read_dump(text.splitlines()), packet, NODE)
 
 
-def chains(way: Journey) -> list[str]:
+def chains(way: Journey[t.Any]) -> list[str]:
     return [f"{hit.rule.table} {hit.rule.chain}" for stage in way.stages for hit in stage.outcome.hits]
 
 

@@ -8,13 +8,9 @@ import typing as t
 from dataclasses import replace
 
 import pytest
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import (
-    Facts,
-    Packet,
-    rule_likelihood,
-    unknown_matches,
-)
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import rule_likelihood, unknown_matches
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import read_rule
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 
 PACKET: t.Final = Packet(
     protocol="tcp",

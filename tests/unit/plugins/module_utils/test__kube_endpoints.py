@@ -12,8 +12,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Node, follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import (
     Choice,
     Endpoint,
@@ -22,6 +21,8 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints impo
     read_endpoints,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend, of_object
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import (
     HERE,
     NEWEST,

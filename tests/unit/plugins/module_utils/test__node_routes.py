@@ -7,8 +7,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import interface_to, read_routes
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts
 
 NODE: t.Final = Facts(frozenset({"192.168.1.10"}))
 # As iproute2 6.1 prints them on a node of k3s.

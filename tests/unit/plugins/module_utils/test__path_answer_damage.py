@@ -19,8 +19,8 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import 
     answer,
     look,
 )
+from hypothesis import example, settings, strategies
 from hypothesis import given as over
-from hypothesis import settings, strategies
 
 RULES: t.Final = Path(__file__).parents[1] / "data/rules"
 TEXT: t.Final = "".join((RULES / f"{table}.txt").read_text(encoding="utf-8") for table in ("nat", "filter"))
@@ -75,6 +75,8 @@ edits = strategies.lists(
 
 @settings(max_examples=300, deadline=None)
 @over(edits)
+@example([(29, 13, "30080")])  # a probability
+@example([(29, 13, "nan")])
 def test_edited_rules(changes: list[tuple[int, int, str]]) -> None:
     lines = [line.split(" ") for line in LINES]
     for number, place, word in changes:

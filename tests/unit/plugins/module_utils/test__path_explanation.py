@@ -9,10 +9,11 @@ import typing as t
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import Journey, Node, follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import Facts, Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import read_rule
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
 ROUTES: t.Final = [
@@ -26,7 +27,7 @@ CLIENT: t.Final = Packet("tcp", "192.168.1.77", "192.168.1.10", 40000, 30106, "e
 POD: t.Final = Packet("tcp", "10.42.0.9", "10.43.0.10", 40000, 80, "cni0", None)
 
 
-def journey(packet: Packet, rules: str | None = None) -> Journey:
+def journey(packet: Packet, rules: str | None = None) -> Journey[t.Any]:
     text = Captured().text if rules is None else rules
     return follow(read_dump(text.splitlines()), packet, NODE)
 

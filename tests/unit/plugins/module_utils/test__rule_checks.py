@@ -193,7 +193,15 @@ def test_matches_on_a_way_that_cannot_be_told() -> None:
 
 def test_a_way_that_rules_end_is_not_ended_by_a_policy() -> None:
     text = FILTER.replace(":FORWARD ACCEPT [0:0]", ":FORWARD DROP [0:0]\n-A FORWARD -j DROP")
-    assert journey_findings(NAT + text) == []
+    (found,) = journey_findings(NAT + text)
+    assert (found.code, found.rule) == ("refused_by_others", "-A FORWARD -j DROP")
+
+
+def test_a_part_that_others_refuse_is_told() -> None:
+    rule = "-A FORWARD -d 10.42.0.2/32 -j REJECT"
+    (found,) = journey_findings(NAT + FILTER.replace("-A FORWARD", f"{rule}\n-A FORWARD", 1))
+    assert (found.code, found.severity, found.rule) == ("refused_by_others", "warning", rule)
+    assert found.message.startswith("1/2 of what is sent to 10.43.0.41:80 from 192.168.1.77 is refused")
 
 
 def test_sets_are_known_if_they_are_told() -> None:
