@@ -32,11 +32,16 @@ def path_lines(result: Mapping[str, t.Any]) -> list[str]:
     return [*lines, *(findings or ["Nothing is wrong with the rules."])]
 
 
-def _path(path: Mapping[str, t.Any]) -> list[str]:
+def heading(path: Mapping[str, t.Any]) -> str:
+    """What way it is."""
     front, source = path["frontend"], path["source"]
     place = f"{_KINDS[front['kind']]} {front['address']}, port {front['port']}/{front['protocol']}"
     owner = f"{front['service']}, " if front["service"] else ""
-    head = f"{owner}{place}, from {source['address']} ({source['kind']})"
+    return f"{owner}{place}, from {source['address']} ({source['kind']})"
+
+
+def _path(path: Mapping[str, t.Any]) -> list[str]:
+    head = heading(path)
     return [head, "=" * len(head), path["reason"], "", *path["table"], *_endpoints(path["endpoints"])]
 
 
