@@ -22,6 +22,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._kernel_trace import
     places,
     request,
 )
+from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import PATH
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +30,6 @@ if t.TYPE_CHECKING:
     from ansible_collections.homecloud.k3s.plugins.module_utils._kernel_trace import Traced
     from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
 
-_PATH: t.Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NETFILTER: t.Final = 12  # the protocol of netlink
 _GROUP_OF_TRACES: t.Final = 9
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -89,13 +89,13 @@ def _listening() -> Iterator[tuple[socket.socket, list[Message]]]:
 
 @contextmanager
 def _table(name: str, definition: str) -> Iterator[None]:
-    nft = which("nft", path=_PATH)
+    nft = which("nft", path=PATH)
     if not nft:
         raise Untraceable("There is no program nft on this node, which tracing needs. Install the package nftables.")
     # It keeps running, and the table with it, until its input ends: also if this process is killed.
     with subprocess.Popen(  # pylint: disable=ansible-bad-function
         [nft, "-i"],
-        env={"PATH": _PATH, "LC_ALL": "C"},
+        env={"PATH": PATH, "LC_ALL": "C"},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

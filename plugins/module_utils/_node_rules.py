@@ -17,6 +17,7 @@ from pathlib import Path
 from shutil import which
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump, read_dump
+from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import PATH
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ NFT: t.Final = "iptables-nft"
 LEGACY: t.Final = "iptables-legacy"
 # Where k3s has the iptables of its own, which it uses where a host has none. These are links to one program for all.
 _BUNDLED: t.Final = "/var/lib/rancher/k3s/data/current/bin/aux"
-_PATH: t.Final = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{_BUNDLED}"
+_PATH: t.Final = f"{PATH}:{_BUNDLED}"
 _SECONDS: t.Final = 60
 # Chains of such names that are the kubelet's, and those of network policies.
 _OF_OTHERS: t.Final = ("KUBE-FIREWALL", "KUBE-KUBELET-", "KUBE-ROUTER-", "KUBE-POD-FW-", "KUBE-NWPLCY-")

@@ -16,7 +16,7 @@ from pathlib import Path
 _COMMAND_SECONDS = 15
 _CHUNK = 1 << 18
 # sudo and a login without root leave out the directories of the programs for administrators.
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Tree:
@@ -76,7 +76,7 @@ def run(*command: str) -> str:
         # AnsibleModule.run_command changes the directory and the environment of the whole process: not for threads.
         return subprocess.run(  # pylint: disable=ansible-bad-function
             command,
-            env={"PATH": _PATH, "LC_ALL": "C"},
+            env={"PATH": PATH, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -32,7 +32,7 @@ def test_the_table_traces_one_source() -> None:
 
 
 def test_without_nft_nothing_is_traced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_kernel_watch, "_PATH", str(tmp_path))
+    monkeypatch.setattr(_kernel_watch, "PATH", str(tmp_path))
     with pytest.raises(Untraceable, match="Install the package nftables"), _kernel_watch._table("ours", ""):
         pass
 
@@ -41,7 +41,7 @@ def test_a_table_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
     nft = tmp_path / "nft"
     nft.write_text('#!/bin/sh\n[ "$1" = -i ] || exit 1\nread -r line\necho "Operation not permitted" >&2\n')
     nft.chmod(0o755)
-    monkeypatch.setattr(_kernel_watch, "_PATH", str(tmp_path))
+    monkeypatch.setattr(_kernel_watch, "PATH", str(tmp_path))
     monkeypatch.setattr(_kernel_watch, "_PATIENCE", 0.3)
     with pytest.raises(Untraceable, match="Operation not permitted"), _kernel_watch._table("ours", ""):
         pass
