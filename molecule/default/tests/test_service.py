@@ -362,7 +362,7 @@ def test_the_examples_work_in_the_sample_home(controller: Controller) -> None:
 # Why a Service does not serve
 
 
-def test_there_is_no_pool(controller: Controller, kubectl: Kubectl, mysite: str) -> None:
+def test_there_is_no_pool(controller: Controller, kubectl: Kubectl) -> None:
     pool = kubectl.get("ipaddresspool", "home", METALLB)
     kubectl("delete", "ipaddresspool", "home", f"--namespace={METALLB}")
     try:
@@ -372,8 +372,8 @@ def test_there_is_no_pool(controller: Controller, kubectl: Kubectl, mysite: str)
         kept = {**pool, "metadata": {name: pool["metadata"][name] for name in ("name", "namespace")}}
         kubectl.apply(kept, options=["--server-side", "--field-manager=homecloud.k3s"])
     refused(answer, "no_pool", "Service default/poor", "metallb_pools")
+    # Without its pool a Service has no address; then it takes the first that is free, not always the one it had.
     wait_until(lambda: kubectl.announcing("mysite"))
-    assert kubectl.address("mysite") == mysite
 
 
 def test_the_controller_of_metallb_is_down(controller: Controller, kubectl: Kubectl) -> None:
