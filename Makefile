@@ -36,7 +36,7 @@ bench-lan: setup ## measure how soon a page is there, and is back when its node 
 bench-services: setup ## measure how long a task of kube_service takes, beside those of k8s_service
 	PYTHONPATH=tests/lab:molecule/default/tests .venv/bin/python tests/bench/services.py
 
-bench-rules: setup ## measure, as root, how long kube_path_info takes on many rules, beside a plain iptables-save
+bench-rules: setup ## measure, as root, how long kube_path_info takes on many rules, beside plain iptables-save and nft
 	PYTHONPATH=.collections .venv/bin/python tests/bench/rules.py
 
 truth: setup ## capture anew, as root, the rules that the real kube-proxy writes: the data of the unit tests

@@ -15,16 +15,18 @@ description:
   - Of very many endpoints only the first are shown, and the others counted.
 options:
   _input:
-    description: The ways, as RV(homecloud.k3s.kube_path_info#module:paths).
-    type: list
-    elements: dict
+    description:
+      - What M(homecloud.k3s.kube_path_info) has returned. With C(trace) in it, C(connections) has what became of those
+        that were made meanwhile, each with C(address), C(port), how many were C(tried) and C(made), and the last
+        C(error).
+    type: dict
     required: true
 """
 
 EXAMPLES = r"""
 - name: Say what becomes of packets
   ansible.builtin.debug:
-    msg: "{{ [way] | homecloud.k3s.path_page }}"
+    msg: "{{ {'paths': [way]} | homecloud.k3s.path_page }}"
   vars:
     way:
       frontend:
@@ -41,6 +43,7 @@ EXAMPLES = r"""
           table: nat
           chain: PREROUTING
           rule: -A PREROUTING -j KUBE-SERVICES
+          element: ""
           match: all
           action: go to KUBE-SERVICES
           share: 1.0
@@ -49,15 +52,15 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - For each way its heading, verdict and reason, its steps and endpoints with their shares as texts, how many more of
-      them there are, and the picture, whose boxes, edges and bands have their places in pixels.
-  type: list
-  elements: dict
+    - In C(ways) for each way its heading, verdict and reason, its steps and endpoints with their shares as texts, how
+      many more of them there are, and the picture, whose boxes, edges and bands have their places in pixels.
+    - In C(trace) what the kernel has shown, empty if it was not asked.
+  type: dict
 """
 
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_page import page_ways
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_page import page_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,4 +68,4 @@ if t.TYPE_CHECKING:
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., t.Any]]:
-        return {"path_page": page_ways}
+        return {"path_page": page_of}

@@ -10,18 +10,26 @@ short_description: Show the ways of packets as text
 author: homecloud.k3s contributors (@homecloud-k3s)
 version_added: 0.1.0
 description:
-  - Renders what M(homecloud.k3s.kube_path_info) has returned as lines of text.
+  - Renders the ways that M(homecloud.k3s.kube_path_info) has returned as lines of text, and what the kernel has shown.
+  - What is wrong is shown by P(homecloud.k3s.path_findings#filter) and P(homecloud.k3s.fault_text#filter).
 options:
   _input:
-    description: The result of the module.
+    description:
+      - The result of the module. With C(trace) in it, C(connections) has what became of those that were made meanwhile,
+        each with C(address), C(port), how many were C(tried) and C(made), and the last C(error).
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: Show what is wrong with the rules of a node
+- name: Say what the kernel has shown
   ansible.builtin.debug:
-    msg: "{{ {'paths': [], 'findings': []} | homecloud.k3s.path_text }}"
+    msg: "{{ answer | homecloud.k3s.path_text }}"
+  vars:
+    answer:
+      paths: []
+      trace: {seen: 3, agrees: true, steps: [], differences: []}
+      connections: []
 """
 
 RETURN = r"""

@@ -7,11 +7,9 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 from collections import defaultdict
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_connections import read_connections
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_explanation import endpoints
 from ansible_collections.homecloud.k3s.plugins.module_utils._paths import packet_to, source_of
@@ -20,7 +18,6 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._rule_findings impor
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump
     from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_connections import Connection
     from ansible_collections.homecloud.k3s.plugins.module_utils._paths import View
@@ -28,7 +25,6 @@ if t.TYPE_CHECKING:
 
     Place = tuple[str, t.Optional[int]]
 
-_TO: t.Final = re.compile(r"--to-destination (\S+)")
 # The front ends for which each connection is worth following a packet. With more of them, only those to addresses that
 # are no endpoint at all are looked at: these are the ones that go nowhere.
 _FEW: t.Final = 20
@@ -39,7 +35,7 @@ def of_connections(view: View, frontends: Iterable[Frontend]) -> Iterator[Findin
     if not view.around.connections:
         return
     doors = {(front.protocol, front.address, front.port): front for front in frontends}
-    somewhere = _all_endpoints(view.ruleset.dump) if len(doors) > _FEW else set()
+    somewhere = view.proxier.endpoints() if len(doors) > _FEW else set()
     kept: dict[tuple[Frontend, Place, str], list[Connection]] = defaultdict(list)
     for connection in read_connections(view.around.connections):
         front = _front(connection, doors, view)
@@ -48,7 +44,9 @@ def of_connections(view: View, frontends: Iterable[Frontend]) -> Iterator[Findin
             # Clients of a kind stand for each other: there may be thousands.
             kept[front, answers, source_of(connection.source, "", view).kind].append(connection)
     for (to, answers, _kind), connections in kept.items():
-        if answers not in _endpoints(to, connections[0], view):
+        reached = _endpoints(to, connections[0], view)
+        # Where rules are broken, and lead nowhere, connections to the endpoint of a Service are as they were.
+        if answers not in (reached or view.proxier.endpoints()):
             yield _finding(to, answers, connections)
 
 
@@ -64,20 +62,7 @@ def _front(connection: Connection, doors: dict[tuple[str, str, int], Frontend], 
 def _endpoints(front: Frontend, connection: Connection, view: View) -> set[Place]:
     """Where the rules send who asks now as the client of a connection did."""
     packet = packet_to(front, source_of(connection.source, "", view))
-    journey = follow(view.ruleset.dump, packet, view.around.node)
-    return {(endpoint.address, endpoint.port) for endpoint in endpoints(journey, {})}
-
-
-def _all_endpoints(dump: Dump) -> set[Place]:
-    """The endpoints of all Services. The last rule of the chain of an endpoint names it."""
-    chains = (chain for name, chain in dump.tables.get("nat", {}).items() if name.startswith("KUBE-SEP-"))
-    named = (_TO.search(line) for chain in chains for line in chain.lines[-1:])
-    return {_place(match[1]) for match in named if match}
-
-
-def _place(text: str) -> Place:
-    address, _colon, port = text.rpartition(":")
-    return address.strip("[]"), int(port) if port.isdigit() else None
+    return {(endpoint.address, endpoint.port) for endpoint in endpoints(view.follow(packet), {})}
 
 
 def _finding(front: Frontend, answers: Place, connections: list[Connection]) -> Finding:

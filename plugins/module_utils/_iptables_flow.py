@@ -29,6 +29,7 @@ _HOOKS: t.Final = {
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
     "security": ("INPUT", "FORWARD", "OUTPUT"),
 }
+TABLES: t.Final = tuple(_HOOKS)
 _PRIORITIES: t.Final = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
 
 
@@ -36,7 +37,8 @@ def base_chains(dump: Dump) -> Iterator[BaseChain[Rule]]:
     for table, hooks in _HOOKS.items():
         for hook in hooks:
             priority = NAT_PRIORITIES[hook] if table == "nat" else _PRIORITIES[table]
-            yield BaseChain(hook, priority, table, table == "nat", partial(walk, dump.tables.get(table, {}), hook))
+            asks = partial(walk, dump.tables.get(table, {}), hook)
+            yield BaseChain(hook, priority, table, hook, table == "nat", asks)
 
 
 def follow(dump: Dump, packet: Packet, node: Node) -> Journey[Rule]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import rule_likelihood
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
+    POLICY,
     Hit,
     Outcome,
     Packet,
@@ -50,7 +51,7 @@ def walk(chains: dict[str, Chain], beginning: str, packets: Packets, facts: Fact
         if chain.policy in ("ACCEPT", ""):
             add(outcome.passed, packet, share)
         else:
-            add(outcome.stopped.setdefault(chain.policy, {}), packet, share)
+            add(outcome.stopped.setdefault(POLICY, {}), packet, share)
     return outcome
 
 
@@ -68,7 +69,8 @@ def _call(
         matched, here = _part(rule, here, facts)
         if not matched:
             continue
-        outcome.hits.append(Hit(rule, total(matched.values())))
+        stops = rule.target if rule.target in _STOPPING else ""
+        outcome.hits.append(Hit(rule, total(matched.values()), stops=stops))
         if rule.target in way or len(way) > _DEEPEST or len(outcome.hits) > _MOST_HITS:
             merge(here, _unknown(rule, matched, outcome))
         elif rule.target in chains:

@@ -26,12 +26,13 @@ _OF_TRACE: t.Final = {
     "table": 1, "chain": 2, "handle": 3, "kind": 4, "id": 6, "network": 8, "transport": 9, "in": 10,
 }  # fmt: skip
 _A_RULE: t.Final = 3
+_FAMILIES: t.Final = {1: "inet", 2: "ip", 10: "ip6"}
 _PROTOCOLS: t.Final = {6: "tcp", 17: "udp", 132: "sctp"}
 
 Attributes = dict[int, bytes]
-# A rule by its table, its chain, and its place there, from 1.
+# A rule by its table, as "ip nat", its chain, and its place there, from 1.
 Place = tuple[str, str, int]
-# The same by its family, and by the handle that the kernel calls it by.
+# The same by the number of its family, and by the handle that the kernel calls it by.
 Handle = tuple[int, str, str, int]
 
 
@@ -72,6 +73,10 @@ class Traced:
     def client(self) -> tuple[str, str, int]:
         return self.protocol, self.source, self.source_port
 
+    @property
+    def connection(self) -> tuple[str, str, int, str, int]:
+        return (*self.client, self.destination, self.destination_port)
+
 
 def messages(data: bytes) -> Iterator[Message]:
     """The messages in what was received. What is cut off is left out."""
@@ -103,15 +108,19 @@ def places(rules: Iterable[Message]) -> dict[Handle, Place]:
             table, chain = _text(rule.attributes.get(1, b"")), _text(rule.attributes.get(2, b""))
             count[rule.family, table, chain] += 1
             handle = (rule.family, table, chain, _number(rule.attributes.get(3, b"")))
-            found[handle] = (table, chain, count[rule.family, table, chain])
+            found[handle] = (_named(rule.family, table), chain, count[rule.family, table, chain])
     return found
 
 
 def packets(events: Iterable[Message], mark: str, known: Mapping[Handle, Place]) -> list[Traced]:
-    """The packets that were traced. mark is the table that has them traced, which each of them comes through first."""
+    """The packets that were traced. mark is the table that has them traced, which each of them comes through first.
+
+    One that is sent again for want of an answer is left out: the node knows its connection then.
+    """
     found: list[Traced] = []
     going: dict[int, Traced] = {}
     of_client: dict[tuple[str, str, int], Traced] = {}
+    connections: set[tuple[str, str, int, str, int]] = set()
     for event in events:
         if (event.subsystem, event.kind) != (NFTABLES, TRACE):
             continue
@@ -119,8 +128,11 @@ def packets(events: Iterable[Message], mark: str, known: Mapping[Handle, Place])
         number, table, chain = _number(of_event["id"]), _text(of_event["table"]), _text(of_event["chain"])
         seen = _seen(of_event)
         if table == mark:
-            if seen:
+            if seen and seen.connection in connections:
+                going.pop(number, None)
+            elif seen:
                 found.append(seen)
+                connections.add(seen.connection)
                 # Numbers are used again.
                 going[number] = of_client[seen.client] = seen
             continue
@@ -133,7 +145,7 @@ def packets(events: Iterable[Message], mark: str, known: Mapping[Handle, Place])
             if place:
                 going[number].places.append(place)
             else:
-                going[number].unknown.append((table, chain))
+                going[number].unknown.append((_named(event.family, table), chain))
     return found
 
 
@@ -156,6 +168,10 @@ def request(kind: int, flags: int) -> bytes:
     """A question to nftables about all families."""
     body = struct.pack(">BBH", 0, 0, 0)
     return struct.pack("=IHHII", 16 + len(body), NFTABLES << 8 | kind, flags, 1, 0) + body
+
+
+def _named(family: int, table: str) -> str:
+    return f"{_FAMILIES.get(family, family)} {table}"
 
 
 def _text(content: bytes) -> str:

@@ -45,7 +45,7 @@ def _base_chain(table: Table, chain: Chain) -> BaseChain[Rule]:
     """A base chain by the priority at which it is asked: those that translate are in their order, but at one point."""
     hook, is_nat = chain.hook.upper(), chain.kind == "nat"
     priority = NAT_PRIORITIES[hook] if is_nat else chain.priority
-    return BaseChain(hook, priority, f"{table.family} {table.name}", is_nat, partial(walk, table, chain))
+    return BaseChain(hook, priority, f"{table.family} {table.name}", chain.name, is_nat, partial(walk, table, chain))
 
 
 def follow(ruleset: Ruleset, packet: Packet, node: Node) -> Journey[Rule]:

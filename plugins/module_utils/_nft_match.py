@@ -13,6 +13,7 @@ from functools import cache
 from itertools import product
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import elements_of
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_text import rule_text
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import NO, YES
 
 if t.TYPE_CHECKING:
@@ -34,6 +35,8 @@ Values = t.Optional[dict[Value, "Likelihood"]]
 _NOT_LOCAL: t.Final = ("unicast", "broadcast", "anycast", "blackhole", "unreachable", "prohibit", "throw")
 _STATES: t.Final = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED")
 _STATUSES: t.Final = frozenset({"dnat", "snat", "seen-reply", "assured"})
+# What asks how many packets there were before.
+HOW_MANY: t.Final = ("ct count", "limit", "quota")
 _PORTS: t.Final = {"sport": "source_port", "dport": "destination_port"}
 _WITH_PORTS: t.Final = ("tcp", "udp", "sctp", "udplite", "dccp")
 
@@ -72,6 +75,30 @@ def match_likelihood(match: Expression, packet: Packet, scope: Scope) -> Likelih
     if all(is_so is False for is_so in answers.values()):
         return NO
     return _sum(known[value] if is_so else None for value, is_so in answers.items() if is_so is not False)
+
+
+def unknown_parts(expressions: Iterable[Expression], packet: Packet, scope: Scope) -> list[str]:
+    """The parts of a rule of which it is not known whether a packet is so."""
+    return [rule_text([part], "") for part in expressions if _is_unknown(part, packet, scope)]
+
+
+def _is_unknown(part: Expression, packet: Packet, scope: Scope) -> bool:
+    if not isinstance(part, dict):
+        return False
+    if "match" in part:
+        return match_likelihood(part["match"], packet, scope) is None
+    return is_foreign_match(part) or any(kind in part for kind in HOW_MANY)
+
+
+def is_foreign_match(part: Expression) -> bool:
+    """Whether it is a match of iptables, of which nft prints nothing but the name. Of a comment that is enough."""
+    body = part.get("xt") if isinstance(part, dict) else None
+    return isinstance(body, dict) and body.get("type") == "match" and body.get("name") != "comment"
+
+
+def is_comment(part: Expression) -> bool:
+    """Whether it is a comment of iptables, which nft takes for a match."""
+    return bool(part == {"xt": {"type": "match", "name": "comment"}})
 
 
 def found_elements(data: Expression, keys: dict[Value, Likelihood], scope: Scope) -> dict[Element, Likelihood] | None:
@@ -293,9 +320,11 @@ def _kind_of_address(body: Expression, packet: Packet, scope: Scope) -> Values:
     return others if is_source or scope.facts.knows_all else {**others, "local": None}
 
 
-def _drawn(body: Expression, _packet: Packet, _scope: Scope) -> Values:
+def _drawn(body: Expression, _packet: Packet, scope: Scope) -> Values:
     """A number that is drawn by lot, or that is the next each time: as likely as each other."""
     first, many = body.get("offset", 0), body["mod"]
+    if scope.facts.drawn is not None:
+        return {first + scope.facts.drawn % many: YES}
     return dict.fromkeys(range(first, first + many), 1 / many)
 
 

@@ -20,6 +20,10 @@ _OPERATORS: t.Final = ("&", "|", "^", "<<", ">>")
 _PORT_UNREACHABLE: t.Final = ("icmp", "icmpv6", "icmpx")
 
 
+# A rule may have thousands of endpoints in it, and there is a step for each of them.
+_LONGEST: t.Final = 600
+
+
 class _Unprintable(Exception):
     """It is nothing that this module knows how nft prints it."""
 
@@ -27,6 +31,15 @@ class _Unprintable(Exception):
 def rule_text(expressions: Sequence[Expression], comment: str) -> str:
     """A rule on one line. A part that this module does not know is in it as JSON."""
     return " ".join([*map(_statement, expressions), *_comment(comment)])
+
+
+def shortened(rule: str) -> str:
+    """A rule, but of a very long map in it only the beginning."""
+    begin, end = rule[:_LONGEST].rfind(", "), rule.rfind(" }")
+    if len(rule) <= _LONGEST or not 0 < begin < end:
+        return rule
+    more = rule[begin:end].count(", ")
+    return f"{rule[:begin]}, ... {more} more{rule[end:]}"
 
 
 def element_text(key: Expression, value: Expression, comment: str) -> str:
@@ -42,7 +55,7 @@ def _comment(comment: str) -> list[str]:
 def _known(printer: Callable[[Expression], str], expression: Expression) -> str:
     try:
         return printer(expression)
-    except (_Unprintable, AttributeError, KeyError, TypeError, ValueError):
+    except (_Unprintable, AttributeError, IndexError, KeyError, TypeError, ValueError):
         return json.dumps(expression, separators=(",", ":"))
 
 

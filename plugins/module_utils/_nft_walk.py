@@ -11,12 +11,16 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_match import (
+    HOW_MANY,
     Scope,
     found_elements,
+    is_comment,
+    is_foreign_match,
     match_likelihood,
     values,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
+    POLICY,
     Hit,
     Outcome,
     Packet,
@@ -43,8 +47,6 @@ _HARMLESS: t.Final = (
     "counter", "ct expectation", "ct helper", "ct timeout", "dup", "flow", "last", "log", "meter", "notrack",
     "secmark", "set",
 )  # fmt: skip
-# Matches of whose answer nothing is known here. All that these can do is to leave the rule.
-_MATCHES: t.Final = ("ct count", "limit", "quota")
 _VERDICTS: t.Final = ("accept", "continue", "drop", "goto", "jump", "reject", "return")
 _STOPPING: t.Final = {"drop": "DROP", "reject": "REJECT"}
 _MARK: t.Final = {"meta": {"key": "mark"}}
@@ -63,7 +65,7 @@ def walk(table: Table, chain: Chain, packets: Packets, facts: Facts) -> Outcome[
     if chain.policy == "accept":
         merge(way.outcome.passed, passed)
     else:
-        way.stop("DROP", passed)
+        way.stop(POLICY, passed)
     return way.outcome
 
 
@@ -100,7 +102,7 @@ class _Way:
             if kind == "match":
                 here, others = self._asked(body, here)
                 merge(going_on, others)
-            elif kind in _MATCHES or _is_foreign_match(kind, body):
+            elif kind in HOW_MANY or is_foreign_match(expression):  # it stays in the rule, or leaves it
                 here, others = _part(here, lambda _packet: None)
                 merge(going_on, others)
             elif kind in _TRANSLATIONS:
@@ -110,13 +112,13 @@ class _Way:
                 merge(going_on, self._choose(rule, body, here, back, way))
                 return going_on
             elif kind in _VERDICTS:
-                self._hit(rule, here)
+                self._hit(rule, here, stops=_STOPPING.get(kind, ""))
                 merge(going_on, self._verdict(rule, expression, here, back, way))
                 return going_on
             elif kind == "mangle":
                 here, others = self._mangle(rule, body, here)
                 merge(going_on, others)
-            elif kind not in _HARMLESS:
+            elif kind not in _HARMLESS and not is_comment(expression):
                 here, others = self._unknown(rule, here)
                 merge(going_on, others)
         if here:
@@ -127,8 +129,8 @@ class _Way:
     def _asked(self, match: Expression, packets: Packets) -> tuple[Packets, Packets]:
         return _part(packets, lambda packet: match_likelihood(match, packet, self.scope))
 
-    def _hit(self, rule: Rule, packets: Packets, element: Element | None = None) -> None:
-        self.outcome.hits.append(Hit(rule, total(packets.values()), element.text if element else ""))
+    def _hit(self, rule: Rule, packets: Packets, element: Element | None = None, stops: str = "") -> None:
+        self.outcome.hits.append(Hit(rule, total(packets.values()), element.text if element else "", stops))
 
     def _verdict(
         self, rule: Rule, verdict: Expression, packets: Packets, back: Packets, way: tuple[str, ...]
@@ -161,7 +163,7 @@ class _Way:
         """Do to packets what a map of verdicts says of each, and return those that go on with the next rule."""
         chosen, going_on = self._by_element(rule, vmap, packets)
         for element, those in chosen.items():
-            self._hit(rule, those, element)
+            self._hit(rule, those, element, _STOPPING.get(_opened(element.value)[0], ""))
             merge(going_on, self._verdict(rule, element.value, those, back, way))
         return going_on
 
@@ -245,11 +247,6 @@ def _opened(expression: Expression) -> tuple[str, Expression]:
         ((kind, body),) = expression.items()
         return str(kind), body
     return "", None
-
-
-def _is_foreign_match(kind: str, body: Expression) -> bool:
-    """Whether it is a match of iptables, of which nft prints nothing but the name."""
-    return kind == "xt" and isinstance(body, dict) and body.get("type") == "match"
 
 
 def _is_address(key: Expression) -> bool:

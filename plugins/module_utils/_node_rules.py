@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to the collection. The rules of a node, by both of the variants of iptables that may be in use on it. Python
-# 3.9, standard library only.
+# Private to the collection. The rules of a node: those of both of the variants of iptables that may be in use on it,
+# and those of nftables. Python 3.9, standard library only.
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import subprocess
 import typing as t
 import zlib
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from shutil import which
 
+from ansible_collections.homecloud.k3s.plugins.module_utils import _nft_ruleset as nft
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump, read_dump
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import PATH
+from ansible_collections.homecloud.k3s.plugins.module_utils._text import listed
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +29,11 @@ if t.TYPE_CHECKING:
 
 NFT: t.Final = "iptables-nft"
 LEGACY: t.Final = "iptables-legacy"
+NFTABLES: t.Final = "nftables"
+# The families of nftables by those of addresses, and the tables in these that are iptables'.
+_FAMILIES: t.Final = {4: ("ip", "inet"), 6: ("ip6", "inet")}
+_OF_IPTABLES: t.Final = ("filter", "nat", "mangle", "raw", "security")
+_OF_KUBE_PROXY: t.Final = "kube-proxy"
 # Where k3s has the iptables of its own, which it uses where a host has none. These are links to one program for all.
 _BUNDLED: t.Final = "/var/lib/rancher/k3s/data/current/bin/aux"
 _PATH: t.Final = f"{PATH}:{_BUNDLED}"
@@ -47,20 +55,27 @@ class Unreadable(Exception):
 
 @dataclass
 class Ruleset:
-    """The rules of one variant for one family of addresses. incompatible are the tables that cannot be shown."""
+    """The rules for one family of addresses: those of a variant of iptables, and those that are nftables' alone.
+
+    incompatible are the tables of iptables that cannot be shown. made are the names of the tables that nft knows, as
+    "ip nat", in the order in which they were made.
+    """
 
     family: int
     variant: str
     dump: Dump = field(default_factory=Dump)
     incompatible: list[str] = field(default_factory=list)
+    native: nft.Ruleset = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
 
     @property
     def rules(self) -> int:
+        """Those of iptables."""
         return sum(len(chain.lines) for chains in self.dump.tables.values() for chain in chains.values())
 
     @property
     def kube_rules(self) -> int:
-        """The rules in chains of kube-proxy."""
+        """Those of iptables in chains of kube-proxy."""
         return sum(
             len(chain.lines)
             for chains in self.dump.tables.values()
@@ -68,23 +83,67 @@ class Ruleset:
             if name.startswith("KUBE-") and not name.startswith(_OF_OTHERS)
         )
 
+    @property
+    def kube_table(self) -> nft.Table | None:
+        """The table that kube-proxy has in its mode nftables."""
+        return self.native.get((_FAMILIES[self.family][0], _OF_KUBE_PROXY))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.dump.tables and not self.native
+
+    def has_kube_proxy(self, variant: str) -> bool:
+        return bool(self.kube_table if variant == NFTABLES else self.kube_rules)
+
 
 @dataclass(frozen=True)
 class Backend:
-    """Which variant kube-proxy uses, how that is known, and how many rules each has."""
+    """Which variant of iptables kube-proxy uses, or nftables, how that is known, and how many rules each has."""
 
     variant: str
     decided_by: str
     counts: dict[str, dict[str, int]]
 
 
-def read_text(lines: Iterable[str]) -> Ruleset:
-    """Read a dump of one family, which is told by its head, or else by its addresses."""
+def read_text(lines: Iterable[str]) -> list[Ruleset]:
+    """Read what iptables-save, ip6tables-save or nft --json has printed, by families. Raises Unreadable."""
+    lines, head = iter(lines), []
+    for line in lines:
+        head.append(line)
+        if line.strip():
+            break
+    first = head[-1].lstrip() if head else ""
+    if first.startswith("{"):
+        return read_nft("".join([*head, *lines]))
+    if first.startswith("table "):
+        raise Unreadable('This is what nft prints for people. Save it by "nft --json list ruleset" instead.')
+    return [read_iptables(chain(head, lines))]
+
+
+def read_iptables(lines: Iterable[str]) -> Ruleset:
+    """A dump of one family, which is told by its head, or else by its addresses."""
     ruleset = Ruleset(0, "")
     ruleset.dump = read_dump(_heeding(lines, ruleset))
     ruleset.family = ruleset.family or _family(ruleset.dump)
     ruleset.variant = ruleset.variant or NFT
     return ruleset
+
+
+def read_nft(text: str) -> list[Ruleset]:
+    try:
+        native = nft.read_ruleset(text)
+    except nft.Unreadable as exc:
+        raise Unreadable(str(exc)) from exc
+    with_kube_proxy = [family for family, (own, _both) in _FAMILIES.items() if (own, _OF_KUBE_PROXY) in native]
+    if not with_kube_proxy and any("KUBE-SERVICES" in table.chains for table in native.values()):
+        raise Unreadable(
+            "These are rules of iptables as nft shows them, without much of what they ask for. Save them by "
+            '"iptables-save" instead.'
+        )
+    there = {table.family for table in native.values()}
+    families = with_kube_proxy or [family for family, (own, _both) in _FAMILIES.items() if own in there] or [4]
+    made = [" ".join(key) for key in native]
+    return [Ruleset(family, NFTABLES, native=native, made=made) for family in families]
 
 
 def _heeding(lines: Iterable[str], ruleset: Ruleset) -> Iterator[str]:
@@ -110,17 +169,67 @@ def _family(dump: Dump) -> int:
 
 def read_node(tree: Tree, family: int) -> list[Ruleset]:
     """Read the rules of this node, each table once. Raises Unreadable."""
+    made = _tables()
+    native = _native(made, family)
     found = []
     if _save_command(NFT, family):
         found.append(_saved(NFT, family))
     if tree.text(_LEGACY_TABLES[family]).strip():
         found.append(_saved(LEGACY, family))
+    if not found and native:
+        found.append(Ruleset(family, NFTABLES))
     if not found:
         raise Unreadable(
             f"There is no {_PROGRAM[family]}-nft-save on this node, neither its own nor one of k3s. "
             "Is it a node of the cluster? If so, install the package iptables."
         )
+    for ruleset in found:
+        ruleset.native, ruleset.made = native, made
     return found
+
+
+def _tables() -> list[str]:
+    """The tables that nft knows, as "ip nat". Where there is no nft, nothing but iptables can have made any."""
+    program = which("nft", path=_PATH)
+    listed = _output([program, "list", "tables"]) if program else ""
+    return [line.partition(" ")[2] for line in listed.splitlines() if line.startswith("table ")]
+
+
+def _native(made: list[str], family: int) -> nft.Ruleset:
+    """The tables for a family of addresses that are not iptables'. What nft tells of those is not all that they are."""
+    own, both = _FAMILIES[family]
+    wanted = [name.split(" ", 1) for name in made]
+    native: nft.Ruleset = {}
+    for kind, name in wanted:
+        if kind == both or (kind == own and name not in _OF_IPTABLES):
+            native.update(_native_table(kind, name))
+    return native
+
+
+def _native_table(kind: str, name: str) -> nft.Ruleset:
+    command = ["nft", "--json", "list", "table", kind, name]
+    try:
+        return nft.read_ruleset(_output(command))
+    except nft.Unreadable as exc:
+        raise Unreadable(f"{' '.join(command)} prints what cannot be read. {exc}") from exc
+
+
+def _output(command: list[str]) -> str:
+    # AnsibleModule.run_command keeps all of the output several times.
+    done = subprocess.run(  # pylint: disable=ansible-bad-function
+        command,
+        env={"PATH": _PATH, "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        complaint = done.stderr.strip() or f"it ends with {done.returncode}"
+        raise Unreadable(f"{' '.join(command)} fails: {complaint}. Run it as root.")
+    return done.stdout
 
 
 def _save_command(variant: str, family: int) -> list[str]:
@@ -156,8 +265,8 @@ def _saved(variant: str, family: int) -> Ruleset:
     return ruleset
 
 
-def read_file(path: Path) -> Ruleset:
-    """Read a dump in a file, which may be compressed by gzip. Raises Unreadable."""
+def read_file(path: Path) -> list[Ruleset]:
+    """Read a file with that, which may be compressed by gzip. Raises Unreadable."""
     try:
         with path.open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"
@@ -171,16 +280,40 @@ def read_file(path: Path) -> Ruleset:
 def decide(rulesets: list[Ruleset]) -> Backend:
     """Which variant has the rules of kube-proxy, by all of both families."""
     counts: dict[str, dict[str, int]] = {}
+
+    def count(variant: str, rules: int, kube_rules: int) -> None:
+        counted = counts.setdefault(variant, {"rules": 0, "kube_rules": 0})
+        counted["rules"] += rules
+        counted["kube_rules"] += kube_rules
+
     for ruleset in rulesets:
-        count = counts.setdefault(ruleset.variant, {"rules": 0, "kube_rules": 0})
-        count["rules"] += ruleset.rules
-        count["kube_rules"] += ruleset.kube_rules
-    with_kube = [variant for variant, count in counts.items() if count["kube_rules"]]
+        if ruleset.variant != NFTABLES:
+            count(ruleset.variant, ruleset.rules, ruleset.kube_rules)
+    # Those of nftables are beside each variant of iptables, and some are for both families.
+    native = {key: table for ruleset in rulesets for key, table in ruleset.native.items()}
+    for (_family, name), table in native.items():
+        rules = sum(len(chain.rules) for chain in table.chains.values())
+        count(NFTABLES, rules, rules if name == _OF_KUBE_PROXY else 0)
+    with_kube = [variant for variant, counted in counts.items() if counted["kube_rules"]]
     chosen = max(counts, key=lambda variant: counts[variant]["kube_rules"])
     if not with_kube:
         reason = "no variant has rules of kube-proxy"
     elif len(with_kube) > 1:
-        reason = "both variants have rules of kube-proxy, and this one has more"
+        reason = f"{listed(with_kube)} have rules of kube-proxy, and this has the most"
     else:
         reason = "it has the rules of kube-proxy"
     return Backend(chosen, reason, counts)
+
+
+def of_variant(rulesets: list[Ruleset], variant: str) -> list[Ruleset]:
+    """The rules by which a packet goes that meets those of a variant, one for each family.
+
+    Beside nftables it is the variant of iptables that has more rules. A cluster of one family has no rules for the
+    Services of the other.
+    """
+    of_family: dict[int, Ruleset] = {}
+    for ruleset in sorted(rulesets, key=lambda one: one.rules):
+        if variant in (NFTABLES, ruleset.variant):
+            of_family[ruleset.family] = ruleset
+    found = [of_family[family] for family in sorted(of_family)]
+    return [ruleset for ruleset in found if ruleset.has_kube_proxy(variant)] or found[:1]

@@ -28,22 +28,24 @@ _NAT_STATES: t.Final = {"PREROUTING": "DNAT", "OUTPUT": "DNAT", "INPUT": "SNAT",
 class BaseChain(t.Generic[RuleT]):
     """Rules that the kernel asks at a hook, the chains of which have the lowest priority first.
 
-    Those of the type nat are asked only until one of them has translated the packet.
+    Those of the type nat are asked only until one of them has translated the packet. table is as their rules name it.
     """
 
     hook: str
     priority: int
     table: str
+    name: str
     is_nat: bool
     walk: Callable[[Packets, Facts], Outcome[RuleT]]
 
 
 @dataclass(frozen=True)
 class Stage(t.Generic[RuleT]):
-    """What became of packets in one table at one point of the way."""
+    """What became of packets in one base chain."""
 
     hook: str
     table: str
+    chain: str
     outcome: Outcome[RuleT]
 
 
@@ -66,8 +68,8 @@ class Node:
 class Journey(t.Generic[RuleT]):
     """The way of a packet: the tables that it came through, and where it ended.
 
-    delivered are packets that the node itself takes, sent those that leave it. stopped names the target or the policy,
-    or "no route".
+    delivered are packets that the node itself takes, sent those that leave it. stopped names what stops them in
+    a table, or "no route".
     """
 
     stages: list[Stage[RuleT]] = field(default_factory=list)
@@ -97,7 +99,7 @@ def follow(chains: Iterable[BaseChain[RuleT]], packet: Packet, node: Node) -> Jo
         if not asked:
             return packets
         outcome = chain.walk(asked, node.facts)
-        journey.stages.append(Stage(chain.hook, chain.table, outcome))
+        journey.stages.append(Stage(chain.hook, chain.table, chain.name, outcome))
         for target, stopped in outcome.stopped.items():
             merge(journey.stopped.setdefault(target, {}), stopped)
         passed = dict(done)

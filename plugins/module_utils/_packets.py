@@ -40,12 +40,14 @@ class Packet:
 class Facts:
     """What of a node rules ask for. Without the content of a set it is not known who is in it.
 
-    knows_all is whether these are all addresses of the node. If not, any destination may be another of them.
+    knows_all is whether these are all addresses of the node. If not, any destination may be another of them. drawn is
+    the number that rules of nftables draw by lot, or the remainder of it; None if any may be.
     """
 
     local_addresses: frozenset[str]
     sets: Mapping[str, Collection[str]] = field(default_factory=dict)
     knows_all: bool = True
+    drawn: int | None = None
 
 
 # How likely it is that a packet is as asked: 0 is no, 1 is yes. None is not known, and not the same as any of these.
@@ -97,18 +99,29 @@ def total(shares: Iterable[Share]) -> Share:
     return found
 
 
+# What stops packets, besides a DROP or a REJECT: the policy of a chain of which no rule has said what becomes of them.
+POLICY: t.Final = "policy"
+
+
 @dataclass(frozen=True)
 class Hit(t.Generic[RuleT]):
-    """A rule that matches packets, and which part of all. element is that of a map which they matched by, if any."""
+    """A rule that matches packets, and which part of all.
+
+    element is that of a map which they matched by, if any, and stops what stops them here, DROP or REJECT, if they are.
+    """
 
     rule: RuleT
     share: Share
     element: str = ""
+    stops: str = ""
 
 
 @dataclass
 class Outcome(t.Generic[RuleT]):
-    """What becomes of packets in a table: those that go on, those that do not and by what, and the rules that match."""
+    """What becomes of packets in a table: those that go on, those that do not and by what, and the rules that match.
+
+    What stops them is DROP, REJECT, POLICY or "unknown".
+    """
 
     passed: Packets = field(default_factory=dict)
     stopped: dict[str, Packets] = field(default_factory=dict)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _rule_checks as checks
 from ansible_collections.homecloud.k3s.plugins.module_utils._connection_checks import of_connections
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_drift import drift
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import named, of_object, of_rules
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_manner import manner_of
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import named, of_object
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Table
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import NFTABLES
 from ansible_collections.homecloud.k3s.plugins.module_utils._paths import (
     View,
     networks,
@@ -26,17 +26,18 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._paths import (
     source_of,
     unnamed,
 )
+from ansible_collections.homecloud.k3s.plugins.module_utils._proxiers import IptablesProxier, NftablesProxier
 from ansible_collections.homecloud.k3s.plugins.module_utils._rule_findings import of_drift, sort_findings
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import listed
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._chain_drift import Drift
     from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Ruleset
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import Surroundings
     from ansible_collections.homecloud.k3s.plugins.module_utils._paths import Path
+    from ansible_collections.homecloud.k3s.plugins.module_utils._proxiers import Proxier
     from ansible_collections.homecloud.k3s.plugins.module_utils._rule_findings import Finding
 
     Objects = Sequence[Mapping[str, t.Any]]
@@ -112,21 +113,28 @@ def _others(name: str, names: t.Iterable[str]) -> str:
     return f"There are {listed(known)}." if known else "There are none at all."
 
 
-def look(ruleset: Ruleset, around: Surroundings, pod_cidrs: Sequence[str]) -> View:
-    """Put together what is known of a node. Raises Unanswerable if its rules are not those of kube-proxy's iptables."""
+def look(ruleset: Ruleset, around: Surroundings, pod_cidrs: Sequence[str], variant: str = "") -> View:
+    """Put together what is known of a node. variant is what kube-proxy uses, by default that of the rules.
+
+    Raises Unanswerable if it uses neither iptables nor nftables.
+    """
+    proxier = _proxier(ruleset, around, variant or ruleset.variant)
+    told = networks(pod_cidrs, around.family)
+    return View(ruleset, proxier, around, tuple(told) or pod_networks(proxier.pods, around))
+
+
+def _proxier(ruleset: Ruleset, around: Surroundings, variant: str) -> Proxier:
+    known = (around.family, around.main_address)
+    if variant == NFTABLES:
+        return NftablesProxier(*known, ruleset.kube_table or Table("", ""))
     of_ipvs = [name for name in _OF_IPVS if ruleset.dump.chain("nat", name) or ruleset.dump.chain("filter", name)]
     if of_ipvs:
         raise Unanswerable(
             f"kube-proxy is in its mode IPVS here, by the chain {of_ipvs[0]}: the way to a pod is not in rules of "
-            'iptables, but in the tables of "ipvsadm -L -n". Only its mode iptables can be explained. If it was in '
-            "that mode only earlier, these chains go with the next boot."
+            'iptables, but in the tables of "ipvsadm -L -n". Only its modes iptables and nftables can be explained. If '
+            "it was in that mode only earlier, these chains go with the next boot."
         )
-    told = networks(pod_cidrs, around.family)
-    return View(ruleset, around, tuple(told) or pod_networks(_detector(ruleset, around), around))
-
-
-def _detector(ruleset: Ruleset, around: Surroundings) -> str:
-    return manner_of(ruleset.dump, around.family, around.main_address).pods
+    return IptablesProxier(*known, ruleset.dump)
 
 
 def answer(question: Question, views: Sequence[View]) -> Answer:
@@ -168,15 +176,16 @@ def _of_service(question: Question, view: View) -> list[Frontend]:
     service, address = question.object(), view.around.main_address
     if service is not None:
         return of_object(service, view.around.family, address)
-    return of_rules(view.ruleset.dump, address, question.service)
+    return view.proxier.frontends(question.service)
 
 
 def _destination(question: Question, view: View) -> Frontend:
     """An address and a port as a front end, of a Service if one is there."""
-    address = str(ipaddress.ip_address(question.destination))
+    asked = ipaddress.ip_address(question.destination)
+    address = str(asked)
     key = (address, int(question.port), question.protocol or "tcp")
-    is_own = address in view.around.node.facts.local_addresses
-    known = of_rules(view.ruleset.dump, address if is_own else view.around.main_address)
+    is_own = asked.is_loopback or address in view.around.node.facts.local_addresses
+    known = replace(view.proxier, node_address=address).frontends() if is_own else view.proxier.frontends()
     fitting = [front for front in known if (front.address, front.port, front.protocol) == key]
     return fitting[0] if fitting else unnamed(*key, view, source_of(question.source, question.source_interface, view))
 
@@ -200,7 +209,7 @@ def _why_nothing(question: Question, views: Sequence[View]) -> str:
 def _all_frontends(question: Question, view: View) -> list[Frontend]:
     if question.services is not None:
         return _of_service(question, view)
-    return of_rules(view.ruleset.dump, view.around.main_address)
+    return view.proxier.frontends()
 
 
 def _services(frontends: Sequence[Frontend]) -> list[str]:
@@ -212,31 +221,16 @@ def _findings(question: Question, view: View, asked: Sequence[Frontend]) -> Iter
     lossy = list(checks.of_dump(view))
     yield from lossy
     hidden = {(found.table, found.chain) for found in lossy}
-    detector = _detector(view.ruleset, view.around)
-    for different in _drift(question, view):
+    for different in view.proxier.drift(question.place, question.services, question.slices, question.service):
         # What a dump does not show cannot be called gone.
         if (different.table, different.chain) not in hidden:
             yield of_drift(different)
     everything = not (question.service or question.destination)
-    yield from checks.of_services(view, None if everything else {front.service for front in asked})
-    yield from checks.of_masquerading(view, detector)
+    yield from view.proxier.findings(None if everything else {front.service for front in asked})
     yield from checks.of_order(view)
     yield from checks.of_policy(view)
     if everything:
         yield from checks.of_foreign_matches(view)
-    frontends = of_rules(view.ruleset.dump, view.around.main_address) if everything else asked
+    frontends = view.proxier.frontends() if everything else asked
     yield from of_connections(view, frontends)
     yield from checks.of_affinity(view)
-
-
-def _drift(question: Question, view: View) -> list[Drift]:
-    around = view.around
-    return drift(
-        view.ruleset.dump,
-        around.family,
-        around.main_address,
-        question.place,
-        question.services,
-        question.slices,
-        question.service,
-    )

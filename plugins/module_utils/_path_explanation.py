@@ -10,21 +10,25 @@ import typing as t
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ansible_collections.homecloud.k3s.plugins.module_utils import _iptables_words as iptables_words
+from ansible_collections.homecloud.k3s.plugins.module_utils import _nft_words as nft_words
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_text import shortened
 from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import masquerading_address
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import POLICY
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import table
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Match, Rule
+    from ansible_collections.homecloud.k3s.plugins.module_utils._node_flow import AnyRule
     from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey
-    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Hit, Packet
 
 # Probabilities are printed with ten digits, and the kernel keeps 31 bits of them.
 _PRECISION: t.Final = 1e-6
 # Parts of so many are easy to imagine, as 2/3.
 _PARTS: t.Final = 12
-_PROTOCOLS: t.Final = ("tcp", "udp", "sctp")
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,13 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Step:
-    """A rule that matches."""
+    """A rule that matches. element is that of a map of nftables by which it does; empty if there is none."""
 
     number: int
     table: str
     chain: str
     rule: str
+    element: str
     match: str
     action: str
     share: float
@@ -97,52 +102,24 @@ def endpoints(journey: Journey[t.Any], addresses: Mapping[str, str]) -> list[End
     ]
 
 
-def steps(journey: Journey[Rule]) -> list[Step]:
+def steps(journey: Journey[t.Any]) -> list[Step]:
     """The rules that match, in the order of the kernel."""
     hits = [hit for stage in journey.stages for hit in stage.outcome.hits]
-    return [
-        Step(
-            number=number,
-            table=hit.rule.table,
-            chain=hit.rule.chain,
-            rule=hit.rule.text,
-            match=match_text(hit.rule),
-            action=action_text(hit.rule),
-            share=_rounded(hit.share.most),
-        )
-        for number, hit in enumerate(hits, 1)
-    ]
+    return [_step(number, hit) for number, hit in enumerate(hits, 1)]
 
 
-def match_text(rule: Rule) -> str:
-    """What a rule asks for, without what only people read and what says nothing."""
-    texts = [_match_text(match) for match in rule.matches if match.module not in ("comment", "nfacct")]
-    return " ".join(filter(None, texts)) or "all"
+def _step(number: int, hit: Hit[AnyRule]) -> Step:
+    text, match, action = _words(hit)
+    share = _rounded(hit.share.most)
+    return Step(number, hit.rule.table, hit.rule.chain, text, hit.element, match, action, share)
 
 
-def _match_text(match: Match) -> str:
-    """The options of a match. Without any tcp only says the protocol again; others, as socket, ask for something."""
-    return " ".join(map(str, match.options)) or ("" if match.module in _PROTOCOLS else match.module)
-
-
-def action_text(rule: Rule) -> str:
-    """What becomes of a packet that a rule matches."""
-    arguments = " ".join(map(str, rule.arguments))
-    texts = {
-        "": "count only",
-        "ACCEPT": f"accept: done with the table {rule.table}",
-        "DROP": "drop",
-        "REJECT": f"reject with {rule.argument('--reject-with') or 'an error'}",
-        "RETURN": "return",
-        "DNAT": f"send to {rule.argument('--to-destination') or 'another destination'}",
-        "MASQUERADE": "masquerade: the source is this node from here on",
-        "MARK": f"set the mark {rule.argument('--set-xmark') or arguments}",
-    }
-    if rule.target in texts:
-        return texts[rule.target]
-    if rule.target.isupper() and rule.arguments:
-        return f"{rule.target} {arguments}"
-    return f"{'continue in' if rule.goes else 'go to'} {rule.target}"
+def _words(hit: Hit[AnyRule]) -> tuple[str, str, str]:
+    """A rule, what it asks for and what it does."""
+    rule = hit.rule
+    if isinstance(rule, Rule):
+        return rule.text, iptables_words.match_text(rule), iptables_words.action_text(rule)
+    return shortened(rule.text), nft_words.match_text(rule), nft_words.action_text(rule, hit.element)
 
 
 def table_lines(found: list[Step]) -> list[str]:
@@ -165,7 +142,7 @@ def share_text(share: float) -> str:
     return f"{share:.1%}"
 
 
-def reason(packet: Packet, journey: Journey[Rule], shares: Mapping[str, float]) -> str:
+def reason(packet: Packet, journey: Journey[AnyRule], shares: Mapping[str, float]) -> str:
     """Why it ends so, in a sentence."""
     what = f"{packet.destination} port {packet.destination_port}"
     if len(shares) > 1:
@@ -195,13 +172,17 @@ def _reached(journey: Journey[t.Any]) -> str:
     return f"goes to {where}, which {'sees' if len(places) == 1 else 'see'} {seen[masquerade(journey)]}"
 
 
-def _stopped(journey: Journey[Rule]) -> str:
-    hits = [hit.rule for stage in journey.stages for hit in stage.outcome.hits if hit.rule.target in journey.stopped]
-    if not hits:
-        return "is dropped by the policy of a chain"
-    last = hits[-1]
-    why = f": {last.comment}" if last.comment else f", rule {last.number}"
-    return f"is {'rejected' if last.target == 'REJECT' else 'dropped'} by {last.table}/{last.chain}{why}"
+def _stopped(journey: Journey[AnyRule]) -> str:
+    stage = [stage for stage in journey.stages if stage.outcome.stopped][-1]
+    if POLICY in stage.outcome.stopped:
+        return f"is dropped by the policy of {stage.table}/{stage.chain}"
+    hits = stage.outcome.hits
+    last = max(number for number, hit in enumerate(hits) if hit.stops)
+    # A rule of nftables for all that is refused does not say why, but what has led there.
+    elements = [hit.element for hit in hits[: last + 1] if hit.element]
+    rule = hits[last].rule
+    why = f": {rule.comment}" if rule.comment else f": {elements[-1]}" if elements else f", rule {rule.number}"
+    return f"is {'rejected' if hits[last].stops == 'REJECT' else 'dropped'} by {rule.table}/{rule.chain}{why}"
 
 
 def _passed(journey: Journey[t.Any]) -> str:

@@ -9,21 +9,24 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explanation
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_flow import base_chains
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import interface_to
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+    from ansible_collections.homecloud.k3s.plugins.module_utils._node_flow import AnyRule
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import Route
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Ruleset
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import Surroundings
-    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import BaseChain, Journey
+    from ansible_collections.homecloud.k3s.plugins.module_utils._proxiers import Proxier
 
     Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -39,8 +42,17 @@ class View:
     """What is known of a node by one family of addresses. pods are the networks of the cluster's pods."""
 
     ruleset: Ruleset
+    proxier: Proxier
     around: Surroundings
     pods: tuple[Network, ...] = ()
+
+    @cached_property
+    def chains(self) -> list[BaseChain[AnyRule]]:
+        return base_chains(self.ruleset)
+
+    def follow(self, packet: Packet) -> Journey[AnyRule]:
+        """The way of a packet through all rules of the node."""
+        return follow(self.chains, packet, self.around.node)
 
 
 @dataclass(frozen=True)
@@ -108,10 +120,10 @@ def packet_to(frontend: Frontend, source: Source) -> Packet:
     return Packet(frontend.protocol, *ends, in_interface=interface)
 
 
-def path_to(frontend: Frontend, source: Source, view: View) -> tuple[Path, Journey[Rule]]:
+def path_to(frontend: Frontend, source: Source, view: View) -> tuple[Path, Journey[AnyRule]]:
     """The way of the first packet of a connection, explained, and as it is."""
     packet = packet_to(frontend, source)
-    journey = follow(view.ruleset.dump, packet, view.around.node)
+    journey = view.follow(packet)
     shares = explanation.verdict_shares(journey)
     steps = explanation.steps(journey)
     path = Path(
@@ -131,7 +143,7 @@ def path_to(frontend: Frontend, source: Source, view: View) -> tuple[Path, Journ
 def unnamed(address: str, port: int, protocol: str, view: View, source: Source) -> Frontend:
     """A front end that is no Service's: one of a port of a node that leads to a pod, or any other."""
     asked = Frontend("other", address, port, protocol, "", "")
-    journey = follow(view.ruleset.dump, packet_to(asked, source), view.around.node)
+    journey = view.follow(packet_to(asked, source))
     hits = [hit.rule for stage in journey.stages for hit in stage.outcome.hits]
     # The plugin "portmap" of CNI makes a chain of such a name for each pod with host ports.
     is_host_port = any(rule.chain.startswith("CNI-DN-") for rule in hits)

@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import unknown_matches
-from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_match import Scope, unknown_parts
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import NFTABLES
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import POLICY, Packet
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_explanation import share_text
 from ansible_collections.homecloud.k3s.plugins.module_utils._paths import packet_to, source_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._rule_findings import finding
@@ -22,8 +25,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Chain, Dump
-    from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
     from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
+    from ansible_collections.homecloud.k3s.plugins.module_utils._node_flow import AnyRule
     from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Backend
     from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Stage
     from ansible_collections.homecloud.k3s.plugins.module_utils._paths import Source, View
@@ -35,19 +38,32 @@ _NOWHERE: t.Final = (("filter", "KUBE-SERVICES"), ("filter", "KUBE-EXTERNAL-SERV
 _MARKED: t.Final = (("nat", "KUBE-POSTROUTING", "RETURN"), ("nat", "CNI-HOSTPORT-MASQ", "MASQUERADE"))
 # The chains in which kube-proxy, and the kubelet, refuse packets.
 _OF_KUBE_PROXY: t.Final = ("KUBE-SERVICES", "KUBE-EXTERNAL-", "KUBE-PROXY-", "KUBE-FORWARD", "KUBE-FIREWALL")
+_TABLES_OF_KUBE_PROXY: t.Final = ("ip kube-proxy", "ip6 kube-proxy")
 _UNSHOWN: t.Final = "[unsupported revision]"
 _PRECISION: t.Final = 1e-6
 _TERMINAL: t.Final = ("ACCEPT", "DNAT", "DROP", "REDIRECT", "REJECT")
 
 
 def of_backends(backend: Backend) -> Iterator[Finding]:
-    """Whether another variant than that of kube-proxy has rules, and whether kube-proxy has any."""
+    """Whether kube-proxy has any rules, and whether there are some of its other mode, or of both variants of iptables.
+
+    Rules of others by iptables and by nftables are not unusual, and all of them are followed.
+    """
     counts = backend.counts
     if not counts[backend.variant]["kube_rules"]:
         yield finding("no_kube_proxy", _counted(counts))
-    others = [variant for variant, count in counts.items() if variant != backend.variant and count["rules"]]
-    if others and counts[backend.variant]["rules"]:
-        yield finding("both_backends", _counted(counts), other=listed(others), variant=backend.variant)
+    left = [
+        variant
+        for variant, count in counts.items()
+        if count["kube_rules"] and (variant == NFTABLES) != (backend.variant == NFTABLES)
+    ]
+    if left:
+        yield finding("both_modes", _counted(counts), other=listed(left))
+    of_iptables = [variant for variant, count in counts.items() if variant != NFTABLES and count["rules"]]
+    if len(of_iptables) > 1:
+        used = backend.variant if backend.variant in of_iptables else of_iptables[0]
+        others = [variant for variant in of_iptables if variant != used]
+        yield finding("both_backends", _counted(counts), other=listed(others), variant=used)
 
 
 def _counted(counts: dict[str, dict[str, int]]) -> str:
@@ -78,12 +94,12 @@ def of_dump(view: View) -> Iterator[Finding]:
                 )
 
 
-def of_services(view: View, services: Iterable[str] | None) -> Iterator[Finding]:
+def of_services(dump: Dump, services: Iterable[str] | None) -> Iterator[Finding]:
     """Which ports of Services have nobody who answers. Of services, as namespace/name, or of all."""
     wanted = None if services is None else set(services)
     told = set()
     for table, name in _NOWHERE:
-        chain = view.ruleset.dump.chain(table, name)
+        chain = dump.chain(table, name)
         for line in chain.lines if chain else ():
             match = re.search(r'--comment "(\S+) has no (local )?endpoints"', line)
             if match and (wanted is None or match[1].partition(":")[0] in wanted) and match.groups() not in told:
@@ -92,9 +108,8 @@ def of_services(view: View, services: Iterable[str] | None) -> Iterator[Finding]
                 yield finding(kind, line, table, name, line, name=match[1])
 
 
-def of_masquerading(view: View, detector: str) -> Iterator[Finding]:
+def of_masquerading(dump: Dump, detector: str) -> Iterator[Finding]:
     """Whether kube-proxy tells pods from others. If not, the rules that ask for it are not there at all."""
-    dump = view.ruleset.dump
     inside = [line for line in _lines(dump, "nat", "KUBE-SERVICES") if 'cluster IP"' in line]
     if not inside or detector:
         return
@@ -130,41 +145,55 @@ def of_policy(view: View) -> Iterator[Finding]:
 
     A first packet has no mark that would let it pass.
     """
-    chain = view.ruleset.dump.chain("filter", "FORWARD")
-    if chain is None or not view.pods:
+    if not view.pods:
         return
     network = view.pods[0]
     one, other = (str(network[number]) for number in (min(2, network.num_addresses - 1), network.num_addresses // 2))
-    journey = follow(view.ruleset.dump, Packet("tcp", one, other, 40000, 80), view.around.node)
-    if any(_ends_by_policy(stage, view.ruleset.dump) for stage in journey.stages if stage.hook == "FORWARD"):
-        evidence = f":FORWARD DROP, and no rule for {one} to {other}"
-        yield finding("policy_drop", evidence, "filter", "FORWARD", pods=str(network))
+    for stage in view.follow(Packet("tcp", one, other, 40000, 80)).stages:
+        if stage.hook == "FORWARD" and _ends_by_policy(stage):
+            evidence = f"policy drop of {stage.chain}, and no rule for {one} to {other}"
+            yield finding("policy_drop", evidence, stage.table, stage.chain, pods=str(network))
 
 
-def _ends_by_policy(stage: Stage[Rule], dump: Dump) -> bool:
+def _ends_by_policy(stage: Stage[AnyRule]) -> bool:
     """Whether some of the packets are dropped because no rule has said anything else."""
-    chain = dump.chain(stage.table, stage.hook)
-    dropped = sum(share.least for share in stage.outcome.stopped.get("DROP", {}).values())
-    by_rules = sum(hit.share.least for hit in stage.outcome.hits if hit.rule.target == "DROP")
-    return chain is not None and chain.policy == "DROP" and dropped - by_rules > _PRECISION
+    return sum(share.least for share in stage.outcome.stopped.get(POLICY, {}).values()) > _PRECISION
 
 
-def of_journey(frontend: Frontend, source: Source, journey: Journey[Rule], view: View) -> Iterator[Finding]:
+def of_journey(frontend: Frontend, source: Source, journey: Journey[AnyRule], view: View) -> Iterator[Finding]:
     """What a way shows of the rules on it: policies that end it, and matches that cannot be told."""
     node = view.around.node
     packet = packet_to(frontend, source)
     name = f"{frontend.address}:{frontend.port} from {source.address}"
+    is_at_loopback = frontend.kind == "node_port" and ipaddress.ip_address(frontend.address).is_loopback
+    if is_at_loopback and not view.proxier.serves_loopback:
+        evidence = f"{frontend.address} port {frontend.port}/{frontend.protocol}"
+        yield finding("no_loopback_node_port", evidence, name=frontend.service, detail=frontend.address)
     for stage in journey.stages:
-        if _ends_by_policy(stage, view.ruleset.dump):
-            yield finding("policy_drop_here", f":{stage.hook} DROP", stage.table, stage.hook, name=name)
+        if _ends_by_policy(stage):
+            yield finding("policy_drop_here", f"policy drop of {stage.chain}", stage.table, stage.chain, name=name)
         for hit in stage.outcome.hits:
-            refuses = hit.rule.target in ("DROP", "REJECT") and hit.share.least > 0
-            if refuses and not hit.rule.chain.startswith(_OF_KUBE_PROXY):
+            if hit.stops and hit.share.least > 0 and not _is_of_kube_proxy(hit.rule):
                 place = (hit.rule.table, hit.rule.chain, hit.rule.text)
                 yield finding("refused_by_others", hit.rule.text, *place, name=name, share=share_text(hit.share.least))
-            unknown = unknown_matches(hit.rule, packet, node.facts)
-            if hit.share.least < hit.share.most and unknown:
+            if hit.share.least == hit.share.most:
+                continue
+            if isinstance(hit.rule, Rule):
+                unknown = unknown_matches(hit.rule, packet, node.facts)
+            else:
+                family, _blank, name = hit.rule.table.partition(" ")
+                scope = Scope(view.ruleset.native[family, name], node.facts)
+                unknown = unknown_parts(hit.rule.expressions, packet, scope)
+            if unknown:
                 yield _unknown(hit.rule, unknown)
+        for rule in stage.outcome.unknown:
+            yield _unknown(rule, ["what it does"])
+
+
+def _is_of_kube_proxy(rule: AnyRule) -> bool:
+    if isinstance(rule, Rule):
+        return rule.chain.startswith(_OF_KUBE_PROXY)
+    return rule.table in _TABLES_OF_KUBE_PROXY
 
 
 def of_foreign_matches(view: View) -> Iterator[Finding]:
@@ -183,7 +212,7 @@ def packet_to_nobody(view: View) -> Packet:
     return Packet("tcp", source.address, source.address, 40000, 80, in_interface="eth0", out_interface="eth0")
 
 
-def _unknown(rule: Rule, matches: list[str]) -> Finding:
+def _unknown(rule: AnyRule, matches: list[str]) -> Finding:
     return finding("unknown_match", rule.text, rule.table, rule.chain, rule.text, detail=listed(matches))
 
 

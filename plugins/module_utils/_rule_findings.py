@@ -10,6 +10,7 @@ import typing as t
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_text import shortened
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import listed
 
 if t.TYPE_CHECKING:
@@ -55,17 +56,18 @@ _KINDS: t.Final = {
     "missing_jump": _Kind(
         "error",
         "{chain} of {table} does not call {detail}: packets that come this way miss the rules of kube-proxy.",
-        "{restart} If it goes again later, something flushes the firewall, as firewalld and ufw do when they reload.",
+        "{restart} If it goes again later, something flushes the firewall, as firewalld, ufw and "
+        "nftables.service do when they reload.",
     ),
     "dangling_jump": _Kind(
         "error",
-        "A rule of {table}/{chain} calls {detail}, which is not there.",
+        "{table}/{chain} calls {detail}, which is not there.",
         "The kernel allows no such rule, so the dump was cut or edited: save the rules again.",
     ),
     "missing_rule": _Kind(
         "error",
-        "{table}/{chain} lacks what kube-proxy has there.",
-        "{restart} If it is so again, look for iptables-restore in the log of k3s: a program there says why it fails.",
+        "{place} lacks what kube-proxy has there.",
+        "{restart} If it is so again, look in the log of k3s for iptables-restore or nft: it says there why it fails.",
     ),
     "extra_rule": _Kind(
         "warning",
@@ -85,8 +87,8 @@ _KINDS: t.Final = {
     "duplicate_rule": _Kind(
         "warning",
         "{table}/{chain} has a rule more than once.",
-        "{restart} iptables 1.8.0 to 1.8.4 is known to let rules grow so: use a newer one, or that of k3s "
-        "(prefer-bundled-bin: true in its configuration).",
+        "{restart} Rules of iptables are known to grow so with its versions 1.8.0 to 1.8.4: use a newer one, or that "
+        "of k3s (prefer-bundled-bin: true in its configuration).",
     ),
     "both_backends": _Kind(
         "warning",
@@ -94,10 +96,18 @@ _KINDS: t.Final = {
         "Find out which program uses {other}, and have it use {variant} (update-alternatives --config iptables). What "
         "it has left goes with the next boot.",
     ),
+    "both_modes": _Kind(
+        "warning",
+        "There are rules of both of kube-proxy's modes here. A packet passes those of both: those that are asked first "
+        "send it to a pod, and what {other} has is left over, and may lead to pods that are gone.",
+        "Whenever kube-proxy starts it takes away what its other mode has left. {restart} What is there even then was "
+        "written by another variant of iptables than it finds now, or there is no nft for it: reboot the node.",
+    ),
     "no_kube_proxy": _Kind(
         "error",
         "There are no rules of kube-proxy: no Service can be reached by way of this node.",
-        "Look whether k3s runs on this node. If kube-proxy is in its mode nftables, its rules are none of iptables.",
+        "Look whether k3s runs on this node, and in its log why kube-proxy does not. Of saved rules: those of its mode "
+        'nftables are saved by "nft --json list ruleset", and by iptables-save they are not.',
     ),
     "no_endpoint": _Kind(
         "warning",
@@ -123,8 +133,8 @@ _KINDS: t.Final = {
     "policy_drop": _Kind(
         "error",
         "{chain} of {table} drops by its policy what is on its way between pods.",
-        'Let it through, as by "iptables -A {chain} -s {pods} -j ACCEPT", and the same with -d. Docker and hardening '
-        "scripts set this policy.",
+        'Let it through, as by "{accept}", and the same for what is sent to them. Docker and hardening scripts set '
+        "this policy.",
     ),
     "policy_drop_here": _Kind(
         "error",
@@ -145,8 +155,8 @@ _KINDS: t.Final = {
     "unknown_match": _Kind(
         "info",
         "Whether a rule of {table}/{chain} matches cannot be told from here: {detail}.",
-        "Nothing has to be done. What comes after it is said to depend on it. Sets are known with ipset on the node, "
-        "or by the option ipset.",
+        "Nothing has to be done. What comes after it is said to depend on it. Sets of ipset are known where it is "
+        "installed, or by the option ipset.",
     ),
     "stale_conntrack": _Kind(
         "warning",
@@ -158,6 +168,11 @@ _KINDS: t.Final = {
         "Connections to {name} that were begun earlier still go to {detail}, which is no endpoint of it now.",
         'By design: TCP keeps its way until it ends. To end it at once: "{command}".',
     ),
+    "no_loopback_node_port": _Kind(
+        "info",
+        "The node port of {name} is not served at {detail}: in its mode nftables kube-proxy has none there.",
+        "Ask for it at another address of the node.",
+    ),
     "affinity_table_full": _Kind(
         "warning",
         "{name} remembers {detail} clients, as many as the kernel keeps: who came earlier is forgotten, and may get "
@@ -166,24 +181,39 @@ _KINDS: t.Final = {
     ),
 }
 # These are cases of another code, which say it in other words.
-_CODES: t.Final = {"policy_drop_here": "policy_drop", "old_connections": "stale_conntrack"}
+_CODES: t.Final = {
+    "both_modes": "both_backends",
+    "old_connections": "stale_conntrack",
+    "policy_drop_here": "policy_drop",
+}
 
 
 def finding(kind: str, evidence: str, table: str = "", chain: str = "", rule: str = "", **words: str) -> Finding:
     """A finding of a kind that is known."""
     known = _KINDS[kind]
-    words = {"table": table, "chain": chain, "restart": _RESTART, **words}
+    place = "/".join(filter(None, (table, chain)))
+    accept = _accepting(table, chain, words.get("pods", ""))
+    words = {"table": table, "chain": chain, "place": place, "accept": accept, "restart": _RESTART, **words}
     texts = (known.message.format(**words), evidence, known.advice.format(**words))
     return Finding(_CODES.get(kind, kind), known.severity, *texts, table, chain, rule)
 
 
+def _accepting(table: str, chain: str, source: str) -> str:
+    """The command that lets pass what comes from a network. Tables of nftables are named after their family."""
+    is_newer = ":" in source
+    if " " in table:
+        return f"nft add rule {table} {chain} {'ip6' if is_newer else 'ip'} saddr {source} accept"
+    return f"{'ip6tables' if is_newer else 'iptables'} -A {chain} -s {source} -j ACCEPT"
+
+
 def of_drift(drift: Drift) -> Finding:
     """A difference from what kube-proxy would write, as a finding."""
+    rule = shortened(drift.rule)
     about = "" if "{detail}" in _KINDS[drift.code].message else drift.detail
     if drift.code in ("missing_jump", "missing_rule"):
         about = about or "not there"
-    evidence = ": ".join(filter(None, (about, drift.rule)))
-    return finding(drift.code, evidence, drift.table, drift.chain, drift.rule, detail=drift.detail)
+    evidence = ": ".join(filter(None, (about, rule)))
+    return finding(drift.code, evidence, drift.table, drift.chain, rule, detail=drift.detail)
 
 
 def sort_findings(findings: Iterable[Finding]) -> list[Finding]:

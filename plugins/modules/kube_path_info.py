@@ -9,12 +9,14 @@ DOCUMENTATION = r"""
 module: kube_path_info
 short_description: Explain step by step how a packet to a Service reaches a pod
 description:
-  - Reads the rules of iptables on a node, follows a packet through them as the kernel does, and says which rules it
-    meets, to which pods it is sent and with which likelihood, and which source these see.
+  - Reads the rules of iptables and nftables on a node, follows a packet through them as the kernel does, and says which
+    rules it meets, to which pods it is sent and with which likelihood, and which source these see.
   - Says what is wrong with the rules, as calls, rules and endpoints that are missing, left over or changed.
-  - Runs on a node of the cluster, where it needs Python and the programs C(ip) and C(iptables-save), or that of k3s. It
-    works the same on rules that were saved elsewhere, see O(ruleset) and O(ruleset_src).
-  - It explains what kube-proxy writes in its mode C(iptables), by both variants of iptables, IPv4 and IPv6.
+  - Runs on a node of the cluster, where it needs Python and the programs C(ip) and C(iptables-save), or that of k3s,
+    and C(nft) if anything uses nftables by itself. It works the same on rules that were saved elsewhere, see O(ruleset)
+    and O(ruleset_src).
+  - It explains what kube-proxy writes in its mode C(iptables), by both variants of iptables, and in its mode
+    C(nftables), with all that is around it, IPv4 and IPv6.
 author: homecloud.k3s contributors (@homecloud-k3s)
 version_added: 0.1.0
 extends_documentation_fragment:
@@ -66,6 +68,9 @@ options:
     description:
       - What C(iptables-save) or C(ip6tables-save) has printed, with all tables. This is then explained, and nothing is
         read from the node.
+      - Of kube-proxy's mode C(nftables), what C(nft --json list ruleset) has printed, or C(nft --json list table ip
+        kube-proxy). What C(nft) prints of rules that C(iptables) has made is not all that these ask for, so it may
+        depend on them what becomes of a packet.
     type: str
   ruleset_src:
     description: The path of a file with that, which may be compressed by gzip. It is looked for where the module runs.
@@ -117,14 +122,16 @@ options:
     description:
       - For how many seconds to have the kernel trace the first packets of connections to what is asked for, and to
         compare what it tells with what is explained. Make such connections meanwhile.
-      - Needs the program C(nft) on the node, and the variant C(iptables-nft). It has a table of its own for that time,
-        which goes with the module, however that ends. Nothing is traced in check mode.
+      - Needs the program C(nft) on the node, and not the variant C(iptables-legacy). It has a table of its own for that
+        time, which goes with the module, however that ends. Nothing is traced in check mode.
     type: int
     default: 0
 notes:
   - Run it as root; without, rules cannot be read.
   - What cannot be known is said to be V(unknown), or to depend on it, and never guessed.
   - A client whose Service has an affinity is taken for one who comes for the first time.
+  - In its mode C(nftables), kube-proxy serves no node ports at 127.0.0.1, rejects what is sent to another port of a
+    cluster IP, and drops what is sent to an address of no Service if it knows their network.
 seealso:
   - module: homecloud.k3s.kube_service_info
     description: Says whether a Service serves, by what the API knows.
@@ -202,6 +209,7 @@ paths:
           table: nat
           chain: PREROUTING
           rule: -A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+          element: ""
           match: all
           action: go to KUBE-SERVICES
           share: 1.0
@@ -289,13 +297,18 @@ paths:
           description: The number of the step, from 1.
           type: int
         table:
-          description: The table of iptables.
+          description: The table of iptables, or that of nftables with its family before it.
           type: str
         chain:
           description: The chain.
           type: str
         rule:
-          description: The rule as C(iptables-save) prints it.
+          description:
+            - The rule as C(iptables-save) or C(nft) prints it.
+            - Of a map in it that is very long only the beginning.
+          type: str
+        element:
+          description: The element of a map of nftables by which it matches; V("") if there is none.
           type: str
         match:
           description: What it asks for, without what is only for people.
@@ -331,7 +344,8 @@ findings:
           V(duplicate_rule) are differences from what kube-proxy writes.
         - V(no_kube_proxy), V(both_backends), V(foreign_rule_first), V(refused_by_others), V(policy_drop),
           V(lossy_dump), V(unknown_match), V(stale_conntrack) and V(affinity_table_full) are about what is around it.
-        - V(no_endpoint), V(no_local_endpoint) and V(no_masquerade) are what kube-proxy does where it can do no better.
+        - V(no_endpoint), V(no_local_endpoint), V(no_masquerade) and V(no_loopback_node_port) are what kube-proxy does
+          where it can do no better.
       type: str
     severity:
       description: V(error), V(warning), or V(info) for what is by design.
@@ -384,13 +398,13 @@ trace:
           description: The number of the step, from 1.
           type: int
         table:
-          description: The table of iptables.
+          description: The table of iptables, or that of nftables with its family before it.
           type: str
         chain:
           description: The chain.
           type: str
         rule:
-          description: The rule as C(iptables-save) prints it.
+          description: The rule as C(iptables-save) or C(nft) prints it.
           type: str
         seen:
           description: How many of the packets matched it.
@@ -400,7 +414,7 @@ trace:
       type: list
       elements: str
 backend:
-  description: The variant of iptables that was read.
+  description: By what kube-proxy has its rules here.
   returned: success
   type: dict
   sample:
@@ -409,13 +423,15 @@ backend:
     counts: {iptables-nft: {rules: 142, kube_rules: 117}}
   contains:
     variant:
-      description: V(iptables-nft) or V(iptables-legacy).
+      description: V(iptables-nft), V(iptables-legacy) or V(nftables).
       type: str
     decided_by:
       description: How it is known that kube-proxy uses it.
       type: str
     counts:
-      description: For each variant how many rules it has, and how many of them are in chains of kube-proxy.
+      description:
+        - For each of these how many rules it has, and how many of them are kube-proxy's.
+        - Those that iptables makes by nftables are counted with iptables only.
       type: dict
 """
 
@@ -490,19 +506,16 @@ def explain(params: Mapping[str, t.Any], tree: Tree) -> dict[str, t.Any]:
     """Read the rules that are asked about, and answer. Raises Unanswerable and Unreadable."""
     _require_sense(params)
     question = _question(params)
-    seen = _given(params) if _is_offline(params) else _on_this_node(question, tree)
-    backend = _node_rules.decide([ruleset for ruleset, _around in seen])
+    rulesets = _given(params) if _is_offline(params) else _on_this_node(question, tree)
+    backend = _node_rules.decide(rulesets)
     if question.service and not backend.counts[backend.variant]["kube_rules"]:
-        raise Unanswerable(
-            "There are no rules of kube-proxy here. Does k3s run on this node? If kube-proxy is in its mode nftables, "
-            "its rules are none of iptables, and cannot be explained."
-        )
+        raise Unanswerable("There are no rules of kube-proxy here. Does k3s run on this node?")
     if params["trace"] and backend.variant == _node_rules.LEGACY:
         raise Unanswerable("trace is given, but the rules are of iptables-legacy, of which nftables has no trace.")
-    chosen = [(ruleset, around) for ruleset, around in seen if ruleset.variant == backend.variant]
-    # A cluster of one family has no rules for Services of the other.
-    of_kube = [(ruleset, around) for ruleset, around in chosen if ruleset.kube_rules] or chosen[:1]
-    views = [look(ruleset, around, params["pod_cidrs"]) for ruleset, around in of_kube]
+    views = [
+        look(ruleset, _around(ruleset.family, params, tree), params["pod_cidrs"], backend.variant)
+        for ruleset in _node_rules.of_variant(rulesets, backend.variant)
+    ]
     found = answer(question, views)
     seen_by_kernel = _trace(question, params["trace"], found, views) if params["trace"] else {}
     findings = sort_findings([*of_backends(backend), *found.findings])
@@ -573,30 +586,37 @@ def _question(params: Mapping[str, t.Any]) -> Question:
     )
 
 
-def _given(params: Mapping[str, t.Any]) -> list[tuple[Ruleset, Surroundings]]:
-    """The rules of another node, and what is told of it."""
+def _given(params: Mapping[str, t.Any]) -> list[Ruleset]:
+    """The rules of another node."""
     if params["ruleset_src"] is not None:
-        ruleset = _node_rules.read_file(Path(params["ruleset_src"]))
+        rulesets = _node_rules.read_file(Path(params["ruleset_src"]))
     else:
-        ruleset = _node_rules.read_text(params["ruleset"].splitlines())
-    if not ruleset.dump.tables:
+        rulesets = _node_rules.read_text(params["ruleset"].splitlines())
+    if all(ruleset.is_empty for ruleset in rulesets):
         where = params["ruleset_src"] or "ruleset"
-        raise Unanswerable(f"{where} has no table, so it is not what iptables-save prints. Save the rules with it.")
-    told = (params[name] for name in ("local_addresses", "routes", "ipset", "conntrack"))
-    return [(ruleset, _node_surroundings.given(ruleset.family, *told))]
+        raise Unanswerable(
+            f"{where} has no table, so it is neither what iptables-save prints nor what nft --json list ruleset does. "
+            "Save the rules by one of these."
+        )
+    return rulesets
 
 
-def _on_this_node(question: Question, tree: Tree) -> list[tuple[Ruleset, Surroundings]]:
+def _on_this_node(question: Question, tree: Tree) -> list[Ruleset]:
     """The rules of this node, by the families of addresses that it uses and that are asked for."""
     used = (4, 6) if tree.text("/proc/net/if_inet6") else (4,)
     asked = {ipaddress.ip_address(address).version for address in (question.destination, question.source) if address}
     return [
-        (ruleset, around)
-        for family in used
-        if not asked or family in asked
-        for around in [_node_surroundings.read_node(tree, family)]
-        for ruleset in _node_rules.read_node(tree, family)
+        ruleset for family in used if not asked or family in asked for ruleset in _node_rules.read_node(tree, family)
     ]
+
+
+def _around(family: int, params: Mapping[str, t.Any], tree: Tree) -> Surroundings:
+    """What decides about the way besides the rules."""
+    if not _is_offline(params):
+        return _node_surroundings.read_node(tree, family)
+    return _node_surroundings.given(
+        family, *(params[name] for name in ("local_addresses", "routes", "ipset", "conntrack"))
+    )
 
 
 if __name__ == "__main__":

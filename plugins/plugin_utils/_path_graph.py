@@ -25,6 +25,7 @@ _MOST_ENDPOINTS: t.Final = 6
 _BOX_WIDTH: t.Final = 250
 _PITCH: t.Final = 264
 _LETTERS: t.Final = 35
+_STAGE_LETTER: t.Final = 8
 _LINE: t.Final = 16
 _TITLE: t.Final = 26
 _MARGIN: t.Final = 12
@@ -51,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Box:
-    """A chain, or an end of the way. kind is chain, endpoint, or a verdict."""
+    """A chain, or an end of the way. kind is chain, endpoint, or a verdict. names are the lines of its title."""
 
     kind: str
     title: str
@@ -59,6 +60,7 @@ class Box:
     y: int
     width: int
     height: int
+    names: tuple[Line, ...]
     lines: tuple[Line, ...]
 
 
@@ -175,8 +177,17 @@ class _Node:
     y: int = 0
 
     @property
+    def names(self) -> list[str]:
+        return textwrap.wrap(self.title, _LETTERS)
+
+    @property
+    def head(self) -> int:
+        """The height of the title."""
+        return _TITLE + _LINE * (len(self.names) - 1)
+
+    @property
     def height(self) -> int:
-        return _TITLE + _LINE * len(self.texts) + (_MARGIN // 2 if self.texts else 0)
+        return self.head + _LINE * len(self.texts) + (_MARGIN // 2 if self.texts else 0)
 
     @property
     def middle(self) -> int:
@@ -190,8 +201,11 @@ class _Node:
         return any(self is other for other in others) or any(child.leads_to_any(others) for child in self.children)
 
     def box(self) -> Box:
-        lines = (Line(text, self.y + _TITLE + _LINE * n + 10, aside) for n, (text, aside) in enumerate(self.texts))
-        return Box(self.kind, self.title, self.middle - _BOX_WIDTH // 2, self.y, _BOX_WIDTH, self.height, tuple(lines))
+        names = tuple(Line(text, self.y + _LINE * n + 18, False) for n, text in enumerate(self.names))
+        top = self.y + self.head + 10
+        lines = tuple(Line(text, top + _LINE * n, aside) for n, (text, aside) in enumerate(self.texts))
+        place = (self.middle - _BOX_WIDTH // 2, self.y, _BOX_WIDTH, self.height)
+        return Box(self.kind, self.title, *place, names, lines)
 
 
 @dataclass
@@ -230,7 +244,7 @@ def draw(path: Thing) -> Picture:
         end.node.y = bottom
     nodes = [node for stage in stages for node in stage.nodes.values()] + [end.node for end in ends]
     return Picture(
-        width=max(node.middle for node in nodes) + _PITCH // 2 + _MARGIN,
+        width=max(*(node.middle + _PITCH // 2 for node in nodes), *map(_title_width, bands), 0) + _MARGIN,
         height=bottom + max(end.node.height for end in ends) + _MARGIN,
         bands=tuple(bands),
         edges=(*_ways_out(bands, ends), *_calls(stages, ends)),
@@ -349,6 +363,10 @@ def _stack(stages: list[_Stage]) -> tuple[list[Band], int]:
     return bands, y + _BETWEEN_ROWS // 2
 
 
+def _title_width(band: Band) -> int:
+    return _MARGIN + _STAGE_LETTER * len(band.title)
+
+
 def _calls(stages: list[_Stage], ends: list[_End]) -> list[Edge]:
     origins = [end.origin for end in ends if end.origin]
     return [
@@ -371,25 +389,40 @@ def _call_edge(caller: _Node, called: _Node, share: float, is_main: bool) -> Edg
 
 
 def _ways_out(bands: list[Band], ends: list[_End]) -> list[Edge]:
-    return [Edge(*_way_out(bands, end), _width(end.share), "", 0, 0) for end in ends if bands]
+    """What leads to the ends, from where packets leave the first band that they come through."""
+    if not bands:
+        return []
+    parting = min(_band_of(end, bands) for end in ends)
+    # Until then all go together, on the left as all that is called first.
+    together = _gaps(_MARGIN + _PITCH // 2, bands[:parting], bands[parting].y)
+    common = [Edge("main", together, _width(1), "", 0, 0)] if parting else []
+    return [*common, *(Edge(*_way_out(bands, parting, end), _width(end.share), "", 0, 0) for end in ends)]
 
 
-def _way_out(bands: list[Band], end: _End) -> tuple[str, str]:
-    """From where packets are sent or stopped, or else from the first band, to their end.
+def _band_of(end: _End, bands: list[Band]) -> int:
+    """The number of the band where packets are sent or stopped."""
+    bottom = end.origin.y + end.origin.height if end.origin else 0
+    return next(number for number, band in enumerate(bands) if band.bottom >= bottom)
+
+
+def _way_out(bands: list[Band], parting: int, end: _End) -> tuple[str, str]:
+    """From band to band to the end, and within that where packets are sent or stopped from there.
 
     It is hidden by the bands that packets come through, and passes those that they no longer come to.
     """
-    x, path, y = end.node.middle, "", bands[0].bottom
-    if origin := end.origin:
-        top = origin.y + origin.height
-        y = next(band.bottom for band in bands if band.bottom >= top)
-        path = _bend(origin.middle, top, x, y)
-    if end.node.kind in ("drop", "reject"):
-        return end.node.kind, f"{path}M{x} {y}V{end.node.y}"
-    tops = [band.y for band in bands if band.y > y]
-    bottoms = [y, *(band.bottom for band in bands if band.y > y)]
-    gaps = (f"M{x} {bottom}V{top}" for bottom, top in zip(bottoms, [*tops, end.node.y]))
-    return "main", path + "".join(gaps)
+    x, own = end.node.middle, _band_of(end, bands)
+    is_stopped = end.node.kind in ("drop", "reject")
+    passed = bands[parting : own + 1] if is_stopped else bands[parting:]
+    path = _gaps(x, passed, end.node.y)
+    if end.origin:
+        path = _bend(end.origin.middle, end.origin.y + end.origin.height, x, bands[own].bottom) + path
+    return end.node.kind if is_stopped else "main", path
+
+
+def _gaps(x: int, bands: list[Band], bottom: int) -> str:
+    """The line from each of them to the next, and from the last to there."""
+    tops = [*(band.y for band in bands[1:]), bottom]
+    return "".join(f"M{x} {band.bottom}V{top}" for band, top in zip(bands, tops))
 
 
 def _bend(x: int, top: int, to_x: int, bottom: int) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_explanation import share_text
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_graph import ENDS, draw, each_share, fold, place_of
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_text import heading
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_trace import tried, verdict
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +20,21 @@ if t.TYPE_CHECKING:
     Thing = Mapping[str, t.Any]
 
 
-def page_ways(paths: list[Thing]) -> list[dict[str, t.Any]]:
-    """The ways that the module kube_path_info has returned, as texts and pictures."""
-    return [_way(path) for path in paths]
+def page_of(result: Thing) -> dict[str, t.Any]:
+    """What the module kube_path_info has returned, as texts and pictures."""
+    return {
+        "ways": [_way(path) for path in result["paths"]],
+        "trace": _trace(result, result["trace"]) if "trace" in result else {},
+    }
+
+
+def _trace(result: Thing, trace: Thing) -> dict[str, t.Any]:
+    return {
+        "verdict": verdict(trace),
+        "differences": trace["differences"],
+        "tried": [{"place": place, "outcome": outcome} for place, outcome in tried(result)],
+        "steps": trace["steps"],
+    }
 
 
 def _way(path: Thing) -> dict[str, t.Any]:

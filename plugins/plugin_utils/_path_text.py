@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._fault import fault_lines
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_explanation import share_text
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import host_port, table
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_trace import tried, verdict
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +26,9 @@ _KINDS: t.Final = {
 
 
 def path_lines(result: Mapping[str, t.Any]) -> list[str]:
-    """What the module kube_path_info has returned, as lines of text."""
-    lines = [line for path in result["paths"] for line in [*_path(path), ""]]
-    findings = fault_lines({**finding, "host": ""} for finding in result["findings"])
-    return [*lines, *(findings or ["Nothing is wrong with the rules."])]
+    """The ways that the module kube_path_info has returned, as lines of text, and what the kernel has shown."""
+    parts = [_path(path) for path in result["paths"]] + ([_trace(result)] if "trace" in result else [])
+    return [line for part in parts for line in [*part, ""]][:-1]
 
 
 def heading(path: Mapping[str, t.Any]) -> str:
@@ -41,8 +40,11 @@ def heading(path: Mapping[str, t.Any]) -> str:
 
 
 def _path(path: Mapping[str, t.Any]) -> list[str]:
-    head = heading(path)
-    return [head, "=" * len(head), path["reason"], "", *path["table"], *_endpoints(path["endpoints"])]
+    return [*_underlined(heading(path)), path["reason"], "", *path["table"], *_endpoints(path["endpoints"])]
+
+
+def _underlined(text: str) -> list[str]:
+    return [text, "=" * len(text)]
 
 
 def _endpoints(endpoints: list[Mapping[str, t.Any]]) -> list[str]:
@@ -57,3 +59,10 @@ def _endpoints(endpoints: list[Mapping[str, t.Any]]) -> list[str]:
         for endpoint in endpoints
     )
     return ["", *table(["ENDPOINT", "SHARE", "SEES THE SOURCE"], *rows)]
+
+
+def _trace(result: Mapping[str, t.Any]) -> list[str]:
+    trace, connections = result["trace"], tried(result)
+    differences = [f"- {difference}" for difference in trace["differences"]]
+    made = ["", *table(["FROM THE CONTROLLER TO", "RESULT"], *connections)] if connections else []
+    return [*_underlined("What the kernel has shown"), verdict(trace), *differences, *made]

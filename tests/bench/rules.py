@@ -1,7 +1,7 @@
 # Copyright (c) 2026, homecloud.k3s contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure kube_path_info on the rules of many Services, beside a plain iptables-save of the same rules."""
+"""Measure kube_path_info on the rules of many Services, beside the program alone that prints the same rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tempfile
 import time
 import typing as t
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import endpoint_hash, service_hash
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_rules import with_hash
 from bench import positive
 from figures import SPREAD, machine, table
 from playbook_run import COLLECTION, BenchError
@@ -96,6 +97,60 @@ TAIL: t.Final = """\
 COMMIT
 """
 
+# What kube-proxy has in its mode nftables, but for what is for Services.
+TABLE: t.Final = """\
+table ip kube-proxy {
+    map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }
+    map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }
+    map firewall-ips { type ipv4_addr . inet_proto . inet_service : verdict; }
+    map service-nodeports { type inet_proto . inet_service : verdict; }
+    set nodeport-ips { type ipv4_addr; elements = { 192.168.1.10 }; }
+    chain filter-prerouting-pre-dnat {
+        type filter hook prerouting priority -110; policy accept;
+        ct state new jump firewall-check
+    }
+    chain filter-output-pre-dnat {
+        type filter hook output priority -110; policy accept;
+        ct state new jump firewall-check
+    }
+    chain filter-input {
+        type filter hook input priority 0; policy accept;
+        ct state new jump nodeport-endpoints-check
+        ct state new jump service-endpoints-check
+    }
+    chain filter-forward {
+        type filter hook forward priority 0; policy accept;
+        ct state new jump service-endpoints-check
+        ct state new jump cluster-ips-check
+    }
+    chain filter-output {
+        type filter hook output priority 0; policy accept;
+        ct state new jump service-endpoints-check
+        ct state new jump cluster-ips-check
+    }
+    chain nat-prerouting { type nat hook prerouting priority -100; policy accept; jump services; }
+    chain nat-output { type nat hook output priority -100; policy accept; jump services; }
+    chain nat-postrouting { type nat hook postrouting priority 100; policy accept; jump masquerading; }
+    chain nodeport-endpoints-check { ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports; }
+    chain service-endpoints-check { ip daddr . meta l4proto . th dport vmap @no-endpoint-services; }
+    chain firewall-check { ip daddr . meta l4proto . th dport vmap @firewall-ips; }
+    chain reject-chain { reject; }
+    chain cluster-ips-check {
+        ip daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"
+        ip daddr 10.43.0.0/16 drop comment "Drop traffic to unallocated ClusterIPs"
+    }
+    chain services {
+        ip daddr @cluster-ips ip saddr != 10.42.0.0/16 meta mark set meta mark | 0x4000 \
+comment "masquerade clusterIP traffic from outside cluster"
+        ip daddr . meta l4proto . th dport vmap @service-ips
+        ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+    }
+    chain masquerading {
+        meta mark & 0x4000 != 0 meta mark set meta mark ^ 0x4000 masquerade fully-random
+        ct status dnat ip saddr . ip daddr . meta l4proto . th dport @hairpin-connections masquerade fully-random
+    }
+"""
+
 
 @dataclass(frozen=True)
 class Web:
@@ -119,6 +174,15 @@ class Web:
 
 
 @dataclass(frozen=True)
+class Mode:
+    """A mode of kube-proxy: the rules that it writes for Services, and how they are loaded and printed again."""
+
+    rules: Callable[[Sequence[Web]], str]
+    load: Sequence[str]
+    show: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Figure:
     """How long a process ran, and how much memory it had at most."""
 
@@ -132,6 +196,7 @@ Series = dict[str, list[Figure]]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", type=positive, nargs="+", default=[1000, 5000, 20000], help="how many there are")
+    parser.add_argument("--mode", choices=MODES, action="append", help="may be given again (default: each)")
     parser.add_argument("--rounds", type=positive, default=5, help="of each kind (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="the file to write all figures to")
     return parser.parse_args()
@@ -171,6 +236,34 @@ def rules(web: Web, few: bool) -> Iterator[str]:
     for pod in web.pods:
         yield f"-A {web.pod_chain(pod)} -s {pod}/32 {comment}-j KUBE-MARK-MASQ"
         yield f"-A {web.pod_chain(pod)} -p tcp {comment}-m tcp -j DNAT --to-destination {pod}:8080"
+
+
+def nft_table(services: Sequence[Web]) -> str:
+    """The rules that kube-proxy 1.36 writes for them in its mode nftables, as nft reads them."""
+    names = {web: f"service-{with_hash(f'default/{web.name}/tcp/http')}" for web in services}
+    fronts = [f"{web.address} . tcp . 80 : goto {name}" for web, name in names.items()]
+    addresses = [web.address for web in services]
+    hairpins = [f"{pod} . {pod} . tcp . 8080" for web in services for pod in web.pods]
+    chains = [f"    chain {name} {{ {sharing(web)}; }}" for web, name in names.items()]
+    parts = [
+        TABLE.rstrip(),
+        *chains,
+        elements("set cluster-ips", "ipv4_addr", addresses),
+        elements("set hairpin-connections", "ipv4_addr . ipv4_addr . inet_proto . inet_service", hairpins),
+        elements("map service-ips", "ipv4_addr . inet_proto . inet_service : verdict", fronts),
+        "}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def sharing(web: Web) -> str:
+    pods = ", ".join(f"{number} : {pod} . 8080" for number, pod in enumerate(web.pods))
+    return f"meta l4proto tcp dnat ip addr . port to numgen random mod {len(web.pods)} map {{ {pods} }}"
+
+
+def elements(name: str, kind: str, texts: Sequence[str]) -> str:
+    there = f" elements = {{ {', '.join(texts)} }};" if texts else ""
+    return f"    {name} {{ type {kind};{there} }}"
 
 
 def objects(web: Web) -> dict[str, list[dict[str, t.Any]]]:
@@ -234,28 +327,34 @@ def timed(command: Sequence[str], output: Path) -> Figure:
     return Figure(**json.loads(done.stdout))
 
 
-def measure(count: int, rounds: int, place: Path) -> Series:
+MODES: t.Final = {
+    # The other variant of iptables takes minutes to load many rules.
+    "iptables": Mode(dump, ["iptables-legacy-restore"], ["iptables-legacy-save"]),
+    "nftables": Mode(nft_table, ["nft", "--file", "-"], ["nft", "--json", "list", "ruleset"]),
+}
+
+
+def measure(mode: Mode, count: int, rounds: int, place: Path) -> Series:
     services = webs(count)
-    rules_file, saved = place / "rules", place / "saved"
-    rules_file.write_text(dump(services))
-    one = services[count // 2]
+    saved = place / "saved"
     common = {**KNOWN, "ruleset_src": str(saved)}
-    kinds: dict[str, dict[str, t.Any]] = {
-        "one Service": {**common, "service": one.name},
-        "one Service, its objects": {**common, "service": one.name, **objects(one)},
-        "all findings": common,
-        "all findings, all objects": {**common, **every_object(services)},
-    }
+    kinds: dict[str, dict[str, t.Any]] = {"all findings": common}
+    if services:
+        one = services[count // 2]
+        kinds |= {
+            "all findings, all objects": {**common, **every_object(services)},
+            "one Service": {**common, "service": one.name},
+            "one Service, its objects": {**common, "service": one.name, **objects(one)},
+        }
     series: Series = defaultdict(list)
     with namespace() as inside:
-        with rules_file.open() as text:
-            subprocess.run([*inside, "iptables-legacy-restore"], stdin=text, check=True)
+        subprocess.run([*inside, *mode.load], input=mode.rules(services), text=True, check=True)
         for number in range(1, rounds + 1):
-            series["iptables-save"].append(timed([*inside, "iptables-legacy-save"], saved))
+            series[" ".join(mode.show)].append(timed([*inside, *mode.show], saved))
             for name, asked in kinds.items():
                 series[name].append(explain(asked, place, ["dnat"] if "service" in asked else []))
             print(f"{count} Services, round {number} of {rounds}", file=sys.stderr)
-    return {f"{count} Services: {name}": figures for name, figures in series.items()}
+    return series
 
 
 def explain(asked: Mapping[str, t.Any], place: Path, verdicts: list[str]) -> Figure:
@@ -275,12 +374,10 @@ def main() -> int:
     series: Series = {}
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as place:
-            few = Path(place, "few")
-            few.write_text(dump([]))
-            asked = {**KNOWN, "ruleset_src": str(few)}
-            series["no Services"] = [explain(asked, Path(place), []) for _number in range(args.rounds)]
-            for count in args.services:
-                series |= measure(count, args.rounds, Path(place))
+            for mode in args.mode or MODES:
+                for count in [0, *args.services]:
+                    found = measure(MODES[mode], count, args.rounds, Path(place))
+                    series |= {f"{mode}, {count} Services: {name}": figures for name, figures in found.items()}
     except BenchError as error:
         print(f"rules.py: {error}", file=sys.stderr)
         return 1

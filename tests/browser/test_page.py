@@ -13,7 +13,13 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.homecloud.k3s.tests.unit.plugins.filter.rendered_page import rendered, returned
+from ansible_collections.homecloud.k3s.tests.unit.plugins.filter.rendered_page import (
+    hostile,
+    rendered,
+    returned,
+    traced,
+)
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_nft import CapturedNft
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
 if t.TYPE_CHECKING:
@@ -41,6 +47,7 @@ const cut = [...document.querySelectorAll("svg")].filter(svg =>
     svg.getBBox().width > svg.width.baseVal.value || svg.getBBox().height > svg.height.baseVal.value).length;
 parent.document.documentElement.dataset.seen = JSON.stringify({
     screen_width, page_width: document.documentElement.scrollWidth, outside, spilled, overlapping, cut,
+    title: document.title, strange: document.querySelectorAll("script, img, [onerror]").length - 1, // but for this
     boxes: boxes.length, ground: getComputedStyle(document.body).backgroundColor,
 });
 </script>
@@ -67,6 +74,13 @@ def look(page: Path, *options: str, width: int = 1200) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", json.loads(html.unescape(found[1])))
 
 
+def long_addresses(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The same with endpoints whose addresses are as long as can be."""
+    four, six = "10.42.0.2", "fd42:1234:5678:9abc:def0:1234:5678:9abc"
+    changed = json.dumps(result).replace(f"{four}:", f"[{six}]:").replace(f'"{four}"', f'"{six}"')
+    return t.cast("dict[str, t.Any]", json.loads(changed))
+
+
 @pytest.fixture(name="page", scope="module")
 def page_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert shutil.which("chromium"), "make setup installs chromium"
@@ -77,6 +91,9 @@ def page_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "very-many-endpoints": returned("default/many", text=Captured(configuration="many").text),
         "dropped": returned("default/ranges", source="203.0.113.200"),
         "rejected": returned("default/none"),
+        "nftables": returned("default/balancer", text=CapturedNft().json),
+        "long-addresses": long_addresses(returned("default/unnamed")),
+        "traced": traced(returned("default/unnamed"), differences=["x" * 200], element="y" * 200),
         "not-translated": returned("default/balancer", text=flushed),
         "no-answer": {"failed": True, "msg": "Rules cannot be read: " + "x" * 200},
     }
@@ -94,6 +111,13 @@ def test_pictures_are_in_order(page: Path) -> None:
     seen = look(page)
     assert seen["boxes"] > 50
     assert (seen["spilled"], seen["overlapping"], seen["cut"]) == ([], 0, 0)
+
+
+def test_what_others_have_written_does_nothing(tmp_path: Path) -> None:
+    result = traced(returned("default/unnamed"), differences=["At step 1."], element="tcp . 80 : goto chain")
+    seen = look(rendered(tmp_path, {"node": hostile(result)}, service="default/unnamed"))
+    assert (seen["title"], seen["strange"]) == ("The way of a packet to default/unnamed", 0)
+    assert (seen["boxes"] > 0, seen["outside"]) == (True, [])
 
 
 def test_it_is_dark_where_the_reader_wants_that(page: Path) -> None:

@@ -22,8 +22,8 @@ from proxy import NFTABLES, VARIANTS, Proxy, save, write_rules
 DATA: t.Final = Path(__file__).parents[1] / "unit/plugins/data"
 # Tables of nftables that others make, without those of kube-proxy.
 OTHERS: t.Final = Path(__file__).with_name("rules") / "others.nft"
-# The oldest that the collection is for, and one in which rules that count came; each the newest that can be had.
-OLDER: t.Final = ("v1.31.4", "v1.33.4")
+# The oldest that the collection is for, and those since which rules are of other forms; each the newest that there is.
+OLDER: t.Final = ("v1.31.4", "v1.33.4", "v1.35.0")
 _COUNTERS: t.Final = re.compile(r" \[\d+:\d+\]$", re.MULTILINE)
 
 

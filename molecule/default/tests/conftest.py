@@ -13,6 +13,7 @@ import typing as t
 import openshift_client as oc
 import pytest
 import yaml
+from looking_glass import NODE_PORT, Glass
 from scenario import COLLECTION, Controller, Kubectl, Lab, fetch_kubectl
 
 if t.TYPE_CHECKING:
@@ -23,6 +24,8 @@ if t.TYPE_CHECKING:
 sys.path.insert(0, str(COLLECTION / "tests/lab"))
 
 K3S_DEFAULTS = COLLECTION / "roles/k3s/defaults/main.yml"
+# Each page of the looking glass says which pod has answered whom.
+PAGE = 'server { listen 8080; location / { return 200 "$server_addr $remote_addr\\n"; } }'
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -84,3 +87,32 @@ def pool(lab: Lab) -> Callable[..., Pool]:
 def home_pool(pool: Callable[..., Pool]) -> Pool:
     """The pool of the lab's inventory."""
     return pool("home", 200, 225)
+
+
+@pytest.fixture(scope="module")
+def glass(controller: Controller, kubectl: Kubectl) -> Iterator[Glass]:
+    service = {
+        "name": "looking-glass",
+        "image": "docker.io/library/nginx:1.22",
+        "replicas": 3,
+        "port": 8080,
+        "node_port": NODE_PORT,
+        "files": {"/etc/nginx/conf.d/default.conf": PAGE},
+    }
+    done = controller.role("web_service", web_service_services=[service])
+    assert done.code == 0, done.output
+    pods = kubectl.objects("pods", "--selector=app.kubernetes.io/name=looking-glass")
+    spec = kubectl.get("service", "looking-glass")["spec"]
+    yield Glass(
+        spec["clusterIP"],
+        kubectl.address("looking-glass"),
+        {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in pods},
+    )
+    done = controller.role("web_service", web_service_services=[{**service, "state": "absent"}])
+    assert done.code == 0, done.output
+
+
+@pytest.fixture
+def should_be(kubectl: Kubectl) -> dict[str, t.Any]:
+    """What the API says."""
+    return {"services": kubectl.objects("services"), "endpoint_slices": kubectl.objects("endpointslices")}

@@ -10,100 +10,18 @@ import gzip
 import json
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
 import yaml
+from looking_glass import DRIFT, GLASS, TRACING, Glass, rules, seen, way
 from scenario import COLLECTION, wait_until
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from scenario import Answer, Controller, Kubectl, Lab, Task
+    from scenario import Answer, Controller, Kubectl, Lab
 
-TRACING = "homecloud-trace-"
 MODULE = COLLECTION / "plugins/modules/kube_path_info.py"
-GLASS = "default/looking-glass"
-NODE_PORT = 30092
-# Each page says which pod has answered whom.
-PAGE = 'server { listen 8080; location / { return 200 "$server_addr $remote_addr\\n"; } }'
-DRIFT = {
-    "missing_jump", "dangling_jump", "missing_rule", "extra_rule", "stale_endpoint", "skewed_share", "duplicate_rule",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Glass:
-    """A Service whose pods tell where they are asked from."""
-
-    cluster_ip: str
-    load_balancer: str
-    pods: dict[str, str]  # the pods' addresses by their nodes
-
-    def door(self, kind: str, node: str) -> str:
-        """The URL of one of its front ends."""
-        ends = {"cluster_ip": f"{self.cluster_ip}:80", "load_balancer": f"{self.load_balancer}:80"}
-        return f"http://{ends.get(kind, f'{node}:{NODE_PORT}')}/"
-
-
-@pytest.fixture(scope="module")
-def glass(controller: Controller, kubectl: Kubectl) -> Iterator[Glass]:
-    service = {
-        "name": "looking-glass",
-        "image": "docker.io/library/nginx:1.22",
-        "replicas": 3,
-        "port": 8080,
-        "node_port": NODE_PORT,
-        "files": {"/etc/nginx/conf.d/default.conf": PAGE},
-    }
-    done = controller.role("web_service", web_service_services=[service])
-    assert done.code == 0, done.output
-    pods = kubectl.objects("pods", "--selector=app.kubernetes.io/name=looking-glass")
-    spec = kubectl.get("service", "looking-glass")["spec"]
-    yield Glass(
-        spec["clusterIP"],
-        kubectl.address("looking-glass"),
-        {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in pods},
-    )
-    done = controller.role("web_service", web_service_services=[{**service, "state": "absent"}])
-    assert done.code == 0, done.output
-
-
-@pytest.fixture
-def should_be(kubectl: Kubectl) -> dict[str, t.Any]:
-    """What the API says."""
-    return {"services": kubectl.objects("services"), "endpoint_slices": kubectl.objects("endpointslices")}
-
-
-def way(node: str, **options: object) -> Task:
-    return {"homecloud.k3s.kube_path_info": {"node_name": node, **options}, "delegate_to": node, "become": True}
-
-
-def in_pod(lab: Lab, node: str, address: str, *command: str) -> str:
-    """Run a command in the network of a pod."""
-    script = f"""
-        for name in $(ip netns list | cut -d' ' -f1); do
-            if ip netns exec "$name" ip -oneline address | grep -q " {address}/"; then
-                exec ip netns exec "$name" "$@"
-            fi
-        done
-        exit 9
-    """
-    return lab.on(node, "sh", "-euc", script, "sh", *command)
-
-
-def seen(lab: Lab, glass: Glass, asker: str, url: str, times: int = 50) -> set[tuple[str, str]]:
-    """Which pods answer, and whom, when someone asks often: a pod or a node by the node's name, or the LAN client."""
-    # Each by a connection of its own, so often that no endpoint is left out by chance.
-    quiet = ("--silent", "--show-error", "--fail", "--max-time", "5")
-    curl = ("curl", *quiet, "--header", "Connection: close", *[url] * times)
-    if asker.startswith("pod on "):
-        node = asker[7:]
-        text = in_pod(lab, node, glass.pods[node], *curl)
-    else:
-        text = lab.on(asker, *curl)
-    return {(pod, source) for pod, _blank, source in (line.partition(" ") for line in text.splitlines())}
 
 
 @pytest.mark.parametrize("asker", ["pod on server1", "agent1", "client"])
@@ -162,13 +80,6 @@ def without_source_seen(path: Answer) -> Answer:
     return {**path, "endpoints": [{**end, "source_seen": ""} for end in path["endpoints"]]}
 
 
-def rules(lab: Lab, node: str) -> str:
-    shown = (
-        "iptables-save; ip6tables-save; nft list tables; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names || :"
-    )
-    return "\n".join(line for line in lab.sh(node, shown).splitlines() if not line.startswith(("#", ":")))
-
-
 def test_to_read_rules_does_not_change_them(controller: Controller, lab: Lab) -> None:
     before = rules(lab, "agent1")
     (answer,) = controller.tasks(way("agent1"))
@@ -215,7 +126,7 @@ def test_what_somebody_has_broken_is_found_and_mended(
         assert not lab.has_page(url)
         done = controller.play("playbooks/path.yml", [], {"service": GLASS})
         assert done.code != 0
-        assert "ERROR missing_jump: PREROUTING of nat does not call KUBE-SERVICES" in done.output
+        assert "ERROR missing_jump on agent2: PREROUTING of nat does not call KUBE-SERVICES" in done.output
         assert "not translated by any rule" in done.output
         assert {host for host in lab.nodes if f"fatal: [{host}]" in done.output} == {"agent2"}
     finally:

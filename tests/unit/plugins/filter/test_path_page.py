@@ -9,7 +9,14 @@ import typing as t
 from html.parser import HTMLParser
 
 import pytest
-from ansible_collections.homecloud.k3s.tests.unit.plugins.filter.rendered_page import TEMPLATE, rendered, returned
+from ansible_collections.homecloud.k3s.tests.unit.plugins.filter.rendered_page import (
+    HOSTILE,
+    TEMPLATE,
+    hostile,
+    rendered,
+    returned,
+    traced,
+)
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
 if t.TYPE_CHECKING:
@@ -17,8 +24,7 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.homecloud.k3s.tests.unit.plugins.filter.rendered_page import Thing
 
-VOID: t.Final = {"meta"}
-MARKUP: t.Final = "\"'><script>alert(1)</script>&amp;"
+VOID: t.Final = {"br", "meta"}
 
 
 class Page(HTMLParser):
@@ -52,16 +58,6 @@ class Page(HTMLParser):
         return [value for _tag, attributes in self.elements if (value := attributes.get(attribute))]
 
 
-def hostile(thing: t.Any) -> t.Any:  # noqa: ANN401 -- any JSON
-    """The same with markup in all texts that are not one of a few words."""
-    if isinstance(thing, dict):
-        words = ("verdict", "severity", "kind")
-        return {key: value if key in words else hostile(value) for key, value in thing.items()}
-    if isinstance(thing, list):
-        return [hostile(item) for item in thing]
-    return thing + MARKUP if isinstance(thing, str) else thing
-
-
 @pytest.fixture(name="results", scope="module")
 def results_fixture() -> dict[str, Thing]:
     flushed = re.sub(r"(?m)^-A PREROUTING .*\n", "", Captured().text)
@@ -89,7 +85,21 @@ def test_all_nodes_and_ways_are_on_it(text: str, results: dict[str, Thing]) -> N
             assert finding["advice"] in said
     assert "This node has given no answer. There is nothing <here>." in said
     assert "The way of a packet to default/balancer" in said
-    assert {"missing_jump", "Nothing is wrong with the rules."} <= {part.strip() for part in Page(text).text}
+    # What is wrong is there once, with the node that has it.
+    assert said.count("on node3: PREROUTING of nat does not call KUBE-SERVICES") == 1
+    assert "on node4: The node has given no answer." in said
+
+
+def test_it_counts_what_is_wrong(results: dict[str, Thing], tmp_path: Path) -> None:
+    (missing,) = results["node3"]["findings"]
+    found = [missing, *({**missing, "severity": severity} for severity in ("warning", "info"))]
+    hosts = {**results, "node5": {**results["node3"], "findings": [*found, {**found[1], "message": "Something else."}]}}
+    said = " ".join(Page(rendered(tmp_path, hosts, service="default/balancer").read_text()).text)
+    counts = {node: f"{node} : ways: 3, errors: 0, warnings: 0" for node in ("node1", "node2")}
+    counts["node3"] = "node3 : ways: 3, errors: 1, warnings: 0"
+    counts["node4"] = "node4 : no answer"
+    counts["node5"] = "node5 : ways: 3, errors: 1, warnings: 2"
+    assert [count for count in counts.values() if count not in re.sub(r"\s+", " ", said)] == []
 
 
 def test_it_is_for_everyone(text: str) -> None:
@@ -114,14 +124,47 @@ def test_nothing_comes_from_elsewhere(text: str) -> None:
     assert not re.search(r"url\(|@import|//", text)
 
 
-def test_markup_in_names_is_text(results: dict[str, Thing], tmp_path: Path) -> None:
+def test_markup_and_templates_in_data_are_text(results: dict[str, Thing], tmp_path: Path) -> None:
     hosts = {f"{name}<b>": hostile(result) for name, result in results.items()}
-    text = rendered(tmp_path, hosts, service="default/balancer" + MARKUP).read_text()
-    tags = {tag for tag, _attributes in Page(text).elements}
-    assert not {"script", "b"} & tags
-    assert "<script" not in text
-    assert f"node1<b>{MARKUP}" not in text
-    assert MARKUP in "".join(Page(text).text)
+    hosts["traced"] = hostile(traced(results["node1"], differences=["At step 1."], element="tcp . 80 : goto chain"))
+    markup = HOSTILE.partition("{{")[0]  # the name that is asked for is the user's own
+    page = Page(rendered(tmp_path, hosts, service="default/balancer" + markup).read_text())
+    assert not {"script", "b", "img"} & {tag for tag, _attributes in page.elements}
+    assert not [name for _tag, attributes in page.elements for name in attributes if name.startswith("on")]
+    said = "".join(page.text)
+    shown = ["At step 1.", "tcp . 80 : goto chain", results["node1"]["paths"][0]["reason"], "There is nothing <here>."]
+    assert [text for text in shown if text + HOSTILE not in said] == []
+    assert results["node1"]["paths"][0]["steps"][0]["rule"] + HOSTILE in page.having("title")
+
+
+def test_what_others_have_written_is_text(tmp_path: Path) -> None:
+    """The comment of a rule, and the annotation of a Service."""
+    captured = Captured()
+    quoted = HOSTILE.replace('"', r"\"")
+    foreign = f'-A PREROUTING -d 10.43.0.48/32 -m comment --comment "{quoted}" -j ACCEPT\n-A PREROUTING'
+    services = [
+        {**service, "metadata": {**service["metadata"], "annotations": {"note": HOSTILE}}}
+        for service in captured.services
+    ]
+    told = {"services": services, "endpoint_slices": captured.slices, "node_name": "node1", "zone": "zone1"}
+    result = returned("default/balancer", text=captured.text.replace("-A PREROUTING", foreign, 1), **told)
+    assert any(quoted in finding["rule"] for finding in result["findings"])
+    page = Page(rendered(tmp_path, {"node1": result}, service="default/balancer").read_text())
+    assert "foreign_rule_first" in page.text
+    assert quoted in "".join(page.text)
+    assert not {"script", "img"} & {tag for tag, _attributes in page.elements}
+
+
+def test_a_trace_is_on_it(results: dict[str, Thing], tmp_path: Path) -> None:
+    hosts = {"agrees": traced(results["node1"]), "differs": traced(results["node1"], differences=["At step 1."])}
+    page = Page(rendered(tmp_path, hosts, service="default/balancer").read_text())
+    said = " ".join(page.text)
+    assert said.count("What the kernel has shown") == 2
+    assert said.count("All went as explained.") == said.count("Not all went as explained.") == 1
+    assert said.count("At step 1.") == 2  # at its node, and in the list of what is wrong
+    assert "on differs: The kernel does something else" in said
+    assert "2 of 3 connections came about (timed out)" in said
+    assert hosts["agrees"]["trace"]["steps"][0]["rule"] in said
 
 
 def test_it_is_the_same_again(results: dict[str, Thing], text: str, tmp_path: Path) -> None:
@@ -132,6 +175,7 @@ def test_without_a_service_it_has_what_is_wrong(tmp_path: Path) -> None:
     text = rendered(tmp_path, {"node1": returned("")}).read_text()
     said = " ".join(Page(text).text)
     assert "no_endpoint" in said
+    assert "No way was asked for." in said
     assert "svg" not in {tag for tag, _attributes in Page(text).elements}
 
 

@@ -10,7 +10,14 @@ from dataclasses import replace
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import walk
-from ansible_collections.homecloud.k3s.plugins.module_utils._packets import ALL, Facts, Outcome, Packet, Share
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
+    ALL,
+    POLICY,
+    Facts,
+    Outcome,
+    Packet,
+    Share,
+)
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +72,7 @@ def test_the_return_of_a_goto_skips_the_caller() -> None:
 def test_a_return_from_a_built_in_chain_is_up_to_its_policy() -> None:
     dump = read_dump("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -j RETURN\n-A FORWARD -j ACCEPT\nCOMMIT".splitlines())
     outcome = walk(dump.tables["filter"], "FORWARD", {CLIENT: ALL}, NODE)
-    assert outcome.stopped == {"DROP": {CLIENT: ALL}}
+    assert outcome.stopped == {POLICY: {CLIENT: ALL}}
 
 
 def test_a_table_without_the_chain_lets_all_pass() -> None:

@@ -71,10 +71,10 @@ def traced(*data: bytes) -> list[Traced]:
 
 def test_rules_are_known_by_their_handles() -> None:
     assert KNOWN == {
-        (IP, "nat", "PREROUTING", 7): ("nat", "PREROUTING", 1),
-        (IP, "nat", "PREROUTING", 9): ("nat", "PREROUTING", 2),
-        (IP, "nat", "KUBE-SERVICES", 12): ("nat", "KUBE-SERVICES", 1),
-        (IP6, "nat", "PREROUTING", 7): ("nat", "PREROUTING", 1),
+        (IP, "nat", "PREROUTING", 7): ("ip nat", "PREROUTING", 1),
+        (IP, "nat", "PREROUTING", 9): ("ip nat", "PREROUTING", 2),
+        (IP, "nat", "KUBE-SERVICES", 12): ("ip nat", "KUBE-SERVICES", 1),
+        (IP6, "nat", "PREROUTING", 7): ("ip6 nat", "PREROUTING", 1),
     }
 
 
@@ -82,8 +82,25 @@ def test_the_way_of_a_packet() -> None:
     way = (event(1, "nat", "PREROUTING", 9), event(1, "nat", "KUBE-SERVICES", 12), event(1, "nat", "KUBE-SERVICES"))
     (packet,) = traced(begin(1, "192.168.1.77"), event(1, MARK, "come"), *way)
     assert packet == Traced(
-        "tcp", "192.168.1.77", 40000, "10.43.0.41", 80, 2, 4, [("nat", "PREROUTING", 2), ("nat", "KUBE-SERVICES", 1)]
+        "tcp",
+        "192.168.1.77",
+        40000,
+        "10.43.0.41",
+        80,
+        2,
+        4,
+        [("ip nat", "PREROUTING", 2), ("ip nat", "KUBE-SERVICES", 1)],
     )
+
+
+def test_one_that_is_sent_again_is_left_out() -> None:
+    again = (begin(2, "192.168.1.77"), event(2, "nat", "PREROUTING", 9))
+    (packet,) = traced(begin(1, "192.168.1.77"), event(1, "nat", "PREROUTING", 9), *again)
+    assert packet.places == [("ip nat", "PREROUTING", 2)]
+    # The number of a packet may be used again by that.
+    again = (begin(1, "192.168.1.77"), event(1, "nat", "PREROUTING", 9))
+    (packet,) = traced(begin(1, "192.168.1.77"), event(1, "nat", "PREROUTING", 9), *again)
+    assert packet.places == [("ip nat", "PREROUTING", 2)]
 
 
 def test_packets_at_once_are_told_apart() -> None:
@@ -97,9 +114,9 @@ def test_packets_at_once_are_told_apart() -> None:
         event(3, "nat", "PREROUTING", 7),  # nobody's
     )
     assert {packet.source: packet.places for packet in found} == {
-        "192.168.1.77": [("nat", "PREROUTING", 2)],
-        "192.168.1.78": [("nat", "PREROUTING", 1)],
-        "192.168.1.79": [("nat", "KUBE-SERVICES", 1)],
+        "192.168.1.77": [("ip nat", "PREROUTING", 2)],
+        "192.168.1.78": [("ip nat", "PREROUTING", 1)],
+        "192.168.1.79": [("ip nat", "KUBE-SERVICES", 1)],
     }
 
 
@@ -112,13 +129,13 @@ def test_a_copy_of_a_packet_goes_on_for_it() -> None:
         begin(6, "192.168.1.78", "nat", 12),  # of nobody who is traced
     )
     assert [packet.places for packet in found] == [
-        [("nat", "PREROUTING", 2), ("nat", "KUBE-SERVICES", 1), ("nat", "PREROUTING", 1)]
+        [("ip nat", "PREROUTING", 2), ("ip nat", "KUBE-SERVICES", 1), ("ip nat", "PREROUTING", 1)]
     ]
 
 
 def test_rules_that_are_new_are_told() -> None:
     (packet,) = traced(begin(1, "192.168.1.77"), event(1, "nat", "KUBE-SERVICES", 99))
-    assert (packet.places, packet.unknown) == ([], [("nat", "KUBE-SERVICES")])
+    assert (packet.places, packet.unknown) == ([], [("ip nat", "KUBE-SERVICES")])
 
 
 def test_a_packet_of_ipv6() -> None:

@@ -10,7 +10,15 @@ import typing as t
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Table, read_ruleset
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_walk import walk
-from ansible_collections.homecloud.k3s.plugins.module_utils._packets import ALL, Facts, Outcome, Packet, Share, total
+from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
+    ALL,
+    POLICY,
+    Facts,
+    Outcome,
+    Packet,
+    Share,
+    total,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,8 +91,18 @@ def test_verdicts(chains: dict[str, list[list[object]]], visited: list[str], end
     assert outcome.unknown == []
 
 
+def test_of_a_match_of_iptables_only_the_name_is_known() -> None:
+    foreign = {"xt": {"type": "match", "name": "statistic"}}
+    assert send(base=[[foreign, DROP]]).stopped == {"DROP": {PACKET: MAYBE}}
+    # What only people read always matches.
+    comment = {"xt": {"type": "match", "name": "comment"}}
+    assert send(base=[[comment, DROP]]).stopped == {"DROP": {PACKET: ALL}}
+    outcome = send(base=[[{"xt": {"type": "target", "name": "DNAT"}}]])
+    assert (outcome.passed, len(outcome.unknown)) == ({PACKET: MAYBE}, 1)
+
+
 def test_a_policy_is_for_what_comes_to_the_end() -> None:
-    assert send("drop", base=[[NEVER, ACCEPT]]).stopped == {"DROP": {PACKET: ALL}}
+    assert send("drop", base=[[NEVER, ACCEPT]]).stopped == {POLICY: {PACKET: ALL}}
     assert send("drop", base=[[ACCEPT]]).stopped == {}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place
-from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import read_text
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import read_iptables
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import given
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import (
     Answer,
@@ -29,7 +29,7 @@ ROUTES: t.Final = [
 
 
 def asked(question: Question | None = None, text: str = TEXT) -> Answer:
-    ruleset = read_text(text.splitlines())
+    ruleset = read_iptables(text.splitlines())
     return answer(question or Question(), [look(ruleset, given(4, ["192.168.1.10"], ROUTES, "", ""), [])])
 
 

@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place
-from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import read_text
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import read_iptables
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import given
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import (
     Answer,
@@ -44,7 +44,7 @@ def answers(text: str) -> list[Answer]:
     found = []
     for question in QUESTIONS:
         try:
-            ruleset = read_text(text.splitlines())
+            ruleset = read_iptables(text.splitlines())
             found.append(answer(question, [look(ruleset, given(4, ["192.168.1.10"], ROUTES, "", ""), [])]))
         except Unanswerable:
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.homecloud.k3s.plugins.module_utils import _iptables_words as words
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
@@ -133,4 +134,4 @@ def test_shares_as_people_say_them(share: float, text: str) -> None:
 )
 def test_rules_in_words(rule: str, match: str, action: str) -> None:
     read = read_rule("nat", 1, f"-A X {rule}")
-    assert (explain.match_text(read), explain.action_text(read)) == (match, action)
+    assert (words.match_text(read), words.action_text(read)) == (match, action)

@@ -8,11 +8,11 @@ import typing as t
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
-from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import read_text
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import read_iptables
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import given
+from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import look
 from ansible_collections.homecloud.k3s.plugins.module_utils._paths import (
     View,
-    networks,
     packet_to,
     pod_networks,
     source_of,
@@ -31,7 +31,7 @@ AROUND: t.Final = given(4, ["192.168.1.10"], ROUTES, "", "")
 
 
 def view(text: str = "") -> View:
-    return View(read_text(text.splitlines()), AROUND, tuple(networks(["10.42.0.0/16", "fd42::/56"], 4)))
+    return look(read_iptables(text.splitlines()), AROUND, ["10.42.0.0/16", "fd42::/56"])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_networks_of_pods(detector: str, found: list[str]) -> None:
 
 
 def test_where_a_packet_arrives_may_not_be_known() -> None:
-    bare = View(read_text([]), given(4, ["192.168.1.10"], [], "", ""))
+    bare = look(read_iptables([]), given(4, ["192.168.1.10"], [], "", ""), [])
     front = Frontend("other", "10.43.0.41", 80, "tcp", "", "")
     assert packet_to(front, source_of("", "", bare)).in_interface is None
     assert packet_to(front, source_of("192.168.1.10", "", bare)).in_interface == ""

@@ -14,9 +14,10 @@ import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _rule_checks as checks
 from ansible_collections.homecloud.k3s.plugins.module_utils._connection_checks import of_connections
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
-from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Backend, read_text
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Backend, read_iptables
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import Surroundings, given
-from ansible_collections.homecloud.k3s.plugins.module_utils._paths import View, networks, path_to, source_of
+from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import look
+from ansible_collections.homecloud.k3s.plugins.module_utils._paths import View, path_to, source_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +43,7 @@ WEB: t.Final = Frontend("cluster_ip", "10.43.0.41", 80, "tcp", "default/web", "h
 
 
 def view(text: str = NAT + FILTER, around: Surroundings = AROUND) -> View:
-    return View(read_text(text.splitlines()), around, tuple(networks(["10.42.0.0/16"], 4)))
+    return look(read_iptables(text.splitlines()), around, ["10.42.0.0/16"])
 
 
 def codes(findings: Iterable[Finding]) -> list[str]:
@@ -53,7 +54,7 @@ def test_nothing_is_wrong_with_what_is_well() -> None:
     well = view()
     found = [
         *checks.of_dump(well),
-        *checks.of_masquerading(well, "-s 10.42.0.0/16"),
+        *checks.of_masquerading(well.ruleset.dump, "-s 10.42.0.0/16"),
         *checks.of_order(well),
         *checks.of_policy(well),
         *checks.of_foreign_matches(well),
@@ -71,7 +72,24 @@ def test_nothing_is_wrong_with_what_is_well() -> None:
             ["both_backends"],
         ),
         ({"iptables-nft": {"rules": 9, "kube_rules": 9}, "iptables-legacy": {"rules": 0, "kube_rules": 0}}, []),
+        (
+            {"iptables-nft": {"rules": 9, "kube_rules": 9}, "iptables-legacy": {"rules": 9, "kube_rules": 9}},
+            ["both_backends"],
+        ),
         ({"iptables-nft": {"rules": 9, "kube_rules": 0}}, ["no_kube_proxy"]),
+        # flannel has rules of iptables beside those of kube-proxy by nftables, and a firewall may have the reverse.
+        ({"nftables": {"rules": 9, "kube_rules": 9}, "iptables-nft": {"rules": 9, "kube_rules": 0}}, []),
+        ({"iptables-nft": {"rules": 9, "kube_rules": 9}, "nftables": {"rules": 9, "kube_rules": 0}}, []),
+        ({"nftables": {"rules": 9, "kube_rules": 9}, "iptables-nft": {"rules": 9, "kube_rules": 1}}, ["both_backends"]),
+        ({"iptables-nft": {"rules": 9, "kube_rules": 9}, "nftables": {"rules": 9, "kube_rules": 9}}, ["both_backends"]),
+        (
+            {
+                "nftables": {"rules": 9, "kube_rules": 9},
+                "iptables-nft": {"rules": 1, "kube_rules": 0},
+                "iptables-legacy": {"rules": 1, "kube_rules": 0},
+            },
+            ["both_backends"],
+        ),
         (
             {"iptables-nft": {"rules": 0, "kube_rules": 0}, "iptables-legacy": {"rules": 5, "kube_rules": 0}},
             ["no_kube_proxy"],
@@ -79,7 +97,13 @@ def test_nothing_is_wrong_with_what_is_well() -> None:
     ],
 )
 def test_backends(counts: dict[str, dict[str, int]], code: list[str]) -> None:
-    assert codes(checks.of_backends(Backend("iptables-nft", "", counts))) == code
+    assert codes(checks.of_backends(Backend(next(iter(counts)), "", counts))) == code
+
+
+def test_the_variant_to_use_is_that_of_kube_proxy() -> None:
+    counts = {"iptables-nft": {"rules": 1, "kube_rules": 0}, "iptables-legacy": {"rules": 9, "kube_rules": 9}}
+    (found,) = checks.of_backends(Backend("iptables-legacy", "", counts))
+    assert "which program uses iptables-nft, and have it use iptables-legacy" in found.advice
 
 
 @pytest.mark.parametrize(
@@ -102,28 +126,28 @@ def test_a_dump_that_does_not_show_all(old: str, new: str, evidence: str) -> Non
 
 
 def test_services_that_nobody_answers() -> None:
-    found = list(checks.of_services(view(), None))
+    found = list(checks.of_services(view().ruleset.dump, None))
     assert [(one.code, one.severity) for one in found] == [("no_endpoint", "warning"), ("no_local_endpoint", "info")]
     assert "default/none:http" in found[0].message
-    assert codes(checks.of_services(view(), ["default/far"])) == ["no_local_endpoint"]
-    assert codes(checks.of_services(view(), ["default/web"])) == []
+    assert codes(checks.of_services(view().ruleset.dump, ["default/far"])) == ["no_local_endpoint"]
+    assert codes(checks.of_services(view().ruleset.dump, ["default/web"])) == []
 
 
 def test_a_port_that_nobody_answers_is_told_once() -> None:
     line = next(line for line in FILTER.splitlines() if "default/none" in line)
     also = FILTER.replace(line, f"{line}\n{line.replace('10.43.0.45', '192.168.1.51')}")
-    assert len(list(checks.of_services(view(NAT + also), ["default/none"]))) == 1
+    assert len(list(checks.of_services(view(NAT + also).ruleset.dump, ["default/none"]))) == 1
 
 
 def test_pods_that_are_not_told_from_others() -> None:
     lines = NAT.splitlines()
     without = "\n".join(line for line in lines if "! -s 10.42.0.0/16" not in line)
-    assert codes(checks.of_masquerading(view(without), "")) == ["no_masquerade"]
+    assert codes(checks.of_masquerading(view(without).ruleset.dump, "")) == ["no_masquerade"]
     # With others there are such rules: that one is missing is another finding.
-    assert codes(checks.of_masquerading(view(without), "-s 10.42.0.0/16")) == []
+    assert codes(checks.of_masquerading(view(without).ruleset.dump, "-s 10.42.0.0/16")) == []
     # All that comes for a cluster IP is masqueraded.
     for_all = NAT.replace("! -s 10.42.0.0/16 ", "")
-    assert codes(checks.of_masquerading(view(for_all), "")) == []
+    assert codes(checks.of_masquerading(view(for_all).ruleset.dump, "")) == []
 
 
 DOCKER: t.Final = ":DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n"
@@ -243,6 +267,13 @@ def test_connections_of_udp_are_lost() -> None:
     line = TCP.format("10.42.0.99").replace("tcp 6 431999 ESTABLISHED", "udp 17 25")
     (found,) = of_connections(view(text, replace(AROUND, connections=(line,))), [replace(WEB, protocol="udp")])
     assert (found.code, found.severity) == ("stale_conntrack", "warning")
+
+
+def test_connections_to_an_endpoint_are_well_though_the_rules_are_broken() -> None:
+    broken = "\n".join(line for line in (NAT + FILTER).splitlines() if not line.startswith("-A PREROUTING"))
+    lines = (TCP.format("10.42.0.2"), TCP.format("10.42.0.99"))
+    (found,) = of_connections(view(broken, replace(AROUND, connections=lines)), [WEB])
+    assert "10.42.0.99" in found.evidence
 
 
 def test_connections_to_a_node_port_may_be_to_any_address_of_the_node() -> None:

@@ -43,6 +43,31 @@ def test_a_chain_that_is_not_there_is_told() -> None:
     assert of_drift(Drift("missing_rule", "nat", "KUBE-SVC-A", "", "no chain")).evidence == "no chain"
 
 
+def test_a_table_has_no_chain_to_name() -> None:
+    found = of_drift(Drift("missing_rule", "ip kube-proxy", "", "", "dormant"))
+    assert found.message.startswith("ip kube-proxy lacks ")
+
+
+@pytest.mark.parametrize(
+    ("table", "chain", "pods", "command"),
+    [
+        ("filter", "FORWARD", "10.42.0.0/16", '"iptables -A FORWARD -s 10.42.0.0/16 -j ACCEPT"'),
+        ("filter", "FORWARD", "fd42::/56", '"ip6tables -A FORWARD -s fd42::/56 -j ACCEPT"'),
+        ("inet own", "forward", "10.42.0.0/16", '"nft add rule inet own forward ip saddr 10.42.0.0/16 accept"'),
+        ("inet own", "forward", "fd42::/56", '"nft add rule inet own forward ip6 saddr fd42::/56 accept"'),
+    ],
+)
+def test_what_lets_pods_pass_is_a_command(table: str, chain: str, pods: str, command: str) -> None:
+    assert command in finding("policy_drop", "x", table, chain, pods=pods).advice
+
+
+def test_a_mode_that_kube_proxy_has_left_is_another_backend() -> None:
+    found = finding("both_modes", "x", other="iptables-nft")
+    assert found.code == "both_backends"
+    assert "what iptables-nft has is left over" in found.message
+    assert "systemctl restart k3s" in found.advice
+
+
 def test_what_there_is_very_often_is_counted() -> None:
     many = [of_drift(Drift("missing_rule", "nat", f"KUBE-SVC-{number}", "", "gone")) for number in range(60)]
     found = sort_findings([*many, *many, finding("no_kube_proxy", "x")])

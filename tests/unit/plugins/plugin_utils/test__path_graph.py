@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_graph import draw, each_share, fold
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_page import page_ways
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_page import page_of
 from ansible_collections.homecloud.k3s.tests.unit.plugins.filter.rendered_page import returned
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
@@ -43,6 +44,18 @@ def test_a_chain_is_a_box_and_its_steps_are_lines() -> None:
     assert chains == {step["chain"] for step in path["steps"]}
     assert texts(box(picture, "KUBE-SEP-")) == ["6 send to 10.42.0.2:8080", "if -p tcp"]
     assert [band.title for band in picture.bands] == ["nat PREROUTING", "filter FORWARD", "nat POSTROUTING"]
+
+
+def test_a_long_name_is_broken_into_lines() -> None:
+    path = way("default/unnamed")
+    name = "service-ULMVA6XW-default/unnamed/tcp/" + "x" * 50
+    steps = [{**step, "chain": name} if step["chain"].startswith("KUBE-SEP-") else step for step in path["steps"]]
+    found = box(draw({**path, "steps": steps}), "service-")
+    assert "".join(line.text for line in found.names) == name
+    assert max(len(line.text) for line in found.names) <= 35
+    heights = [line.y for line in (*found.names, *found.lines)]
+    assert heights == sorted(set(heights))
+    assert found.y < heights[0] < heights[-1] < found.y + found.height
 
 
 def test_endpoints_are_side_by_side_below_what_sends_to_them() -> None:
@@ -94,9 +107,26 @@ def test_a_part_may_be_dropped_on_its_way() -> None:
     assert sorted(end.kind for end in ends(picture)) == ["drop", "endpoint", "endpoint"]
     (dropped,) = (edge for edge in picture.edges if edge.kind == "drop")
     reaching = [edge for edge in picture.edges if edge.kind == "main" and not edge.text]
-    # It passes what comes after the table, and the others go through that.
-    assert dropped.path.count("M") == 2
+    # It comes through the table before, and passes what comes after; the others go through that, too.
+    before, stopping, after = picture.bands
+    (end,) = (end for end in ends(picture) if end.kind == "drop")
+    ways_down = [tuple(map(int, part.split("V"))) for part in re.findall(r"M\d+ (\d+V\d+)", dropped.path)]
+    assert ways_down == [(before.bottom, stopping.y), (stopping.bottom, end.y)]
+    assert stopping.bottom < after.y < end.y
     assert {edge.path.count("M") for edge in reaching} == {4}
+
+
+def test_until_they_part_all_go_together() -> None:
+    of_mangle = "-A PREROUTING -j MARK --set-xmark 0x1/0x1\nCOMMIT"
+    path = way("default/balancer", text=Captured().text.replace("COMMIT", of_mangle, 1))
+    picture = draw(path)
+    before, sending = picture.bands[:2]
+    assert before.title == "mangle PREROUTING"
+    (common,) = (edge for edge in picture.edges if edge.width == 12 and not edge.text)
+    assert common.path.endswith(f" {before.bottom}V{sending.y}")
+    parted = [edge for edge in picture.edges if edge.kind == "main" and edge.width == 4 and not edge.text]
+    assert len(parted) == 3
+    assert not any(f" {before.bottom}V" in edge.path for edge in parted)
 
 
 def test_without_any_rule_there_is_only_the_end() -> None:
@@ -114,7 +144,7 @@ def test_of_very_many_endpoints_most_are_counted() -> None:
     assert len(ends(picture)) == 6
     assert len(picture.boxes) < 30
     assert (box(picture, "1,195").x, box(picture, "1,195").lines) == (ends(picture)[-1].x, ())
-    (page,) = page_ways([path])
+    (page,) = page_of({"paths": [path]})["ways"]
     assert page["more_endpoints"] == "1,195 more endpoints, 1/1200 each"
     assert page["more_steps"] == "2,390 more steps, for 1,195 more endpoints"
     assert len(page["endpoints"]) == 5
@@ -129,7 +159,7 @@ def test_a_chain_that_sends_to_all_endpoints_is_shown() -> None:
 
 
 def test_few_endpoints_are_all_shown() -> None:
-    (page,) = page_ways([way("default/balancer")])
+    (page,) = page_of({"paths": [way("default/balancer")]})["ways"]
     assert (page["more_endpoints"], page["more_steps"], len(page["endpoints"])) == ("", "", 3)
     assert [step["share"] for step in page["steps"]][:5] == ["all", "all", "all", "all", "1/3"]
 
