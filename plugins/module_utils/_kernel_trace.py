@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
 NFTABLES: t.Final = 10
 TRACE: t.Final = 17
 NEW_RULE: t.Final = 6
+# How the tables are called that have packets traced, by this and by whoever else traces at the time.
+TRACING: t.Final = "homecloud-trace-"
 _DONE: t.Final = 3
 _HEAD: t.Final = 20
 _OF_TRACE: t.Final = {
@@ -135,6 +137,8 @@ def packets(events: Iterable[Message], mark: str, known: Mapping[Handle, Place])
                 connections.add(seen.connection)
                 # Numbers are used again.
                 going[number] = of_client[seen.client] = seen
+            continue
+        if table.startswith(TRACING):
             continue
         # A bridge sends on a copy, which has a number of its own.
         if number not in going and seen and seen.client in of_client:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from shutil import which
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._kernel_trace import (
+    TRACING,
     Message,
     messages,
     packets,
@@ -66,7 +67,7 @@ def _packets(front: Frontend, source: str) -> str:
 
 def watch(fronts: Sequence[Frontend], source: str, seconds: int) -> tuple[list[Traced], bool]:
     """The packets to front ends that come by within some seconds, and whether these are all. Raises Untraceable."""
-    name = f"homecloud-trace-{os.getpid()}"
+    name = f"{TRACING}{os.getpid()}"
     events: list[Message] = []
     with _listening() as (channel, rules), _table(name, table_of(name, fronts, source)):
         is_all = _listen(channel, events, time.monotonic() + seconds)

@@ -19,6 +19,7 @@ from shutil import which
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _nft_ruleset as nft
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump, read_dump
+from ansible_collections.homecloud.k3s.plugins.module_utils._kernel_trace import TRACING
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import PATH
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import listed
 
@@ -198,10 +199,10 @@ def _tables() -> list[str]:
 def _native(made: list[str], family: int) -> nft.Ruleset:
     """The tables for a family of addresses that are not iptables'. What nft tells of those is not all that they are."""
     own, both = _FAMILIES[family]
-    wanted = [name.split(" ", 1) for name in made]
     native: nft.Ruleset = {}
-    for kind, name in wanted:
-        if kind == both or (kind == own and name not in _OF_IPTABLES):
+    for kind, name in (name.split(" ", 1) for name in made):
+        is_of_family = kind == both or (kind == own and name not in _OF_IPTABLES)
+        if is_of_family and not name.startswith(TRACING):
             native.update(_native_table(kind, name))
     return native
 
@@ -223,7 +224,6 @@ def _output(command: list[str]) -> str:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=_SECONDS,
         check=False,
     )
     if done.returncode:

@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import typing as t
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scenario import Lab, Task
 
 GLASS = "default/looking-glass"
 NODE_PORT = 30092
+KINDS = ("cluster_ip", "node_port", "load_balancer")
 # The table that there is while the kernel traces.
 TRACING = "homecloud-trace-"
 DRIFT = {
@@ -63,6 +67,17 @@ def seen(lab: Lab, glass: Glass, asker: str, url: str, times: int = 50) -> set[t
     else:
         text = lab.on(asker, *curl)
     return {(pod, source) for pod, _blank, source in (line.partition(" ") for line in text.splitlines())}
+
+
+@contextmanager
+def client_by(lab: Lab, glass: Glass, node: str) -> Iterator[None]:
+    """The LAN client asks for a cluster IP, and for an address that another node may announce, by way of a node."""
+    places = (glass.cluster_ip, glass.load_balancer)
+    lab.sh("client", "; ".join(f"ip route add {place} via {lab.address(node)}" for place in places))
+    try:
+        yield
+    finally:
+        lab.sh("client", "; ".join(f"ip route del {place}" for place in places))
 
 
 def rules(lab: Lab, node: str) -> str:

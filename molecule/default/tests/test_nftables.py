@@ -10,7 +10,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from looking_glass import DRIFT, GLASS, NODE_PORT, TRACING, Glass, rules, seen, way
+from looking_glass import DRIFT, GLASS, KINDS, NODE_PORT, TRACING, Glass, client_by, rules, seen, way
 from scenario import wait_until
 
 if t.TYPE_CHECKING:
@@ -53,9 +53,8 @@ def test_packets_go_as_the_kernel_confirms(
     with ThreadPoolExecutor() as at_once:
         answering = at_once.submit(controller.tasks, way(NODE, service=GLASS, source=source, trace=6, **should_be))
         wait_until(lambda: TRACING in lab.on(NODE, "nft", "list", "tables"), within=30)
-        # The LAN has no route to cluster IPs, and the load balancer leads to the node that announces its address.
-        kinds = ("node_port",) if asker == "client" else ("cluster_ip", "node_port", "load_balancer")
-        reached = {kind: seen(lab, glass, asker, glass.door(kind, lab.address(NODE)), times=30) for kind in kinds}
+        with client_by(lab, glass, NODE):
+            reached = {kind: seen(lab, glass, asker, glass.door(kind, lab.address(NODE)), times=30) for kind in KINDS}
         (answer,) = answering.result()
     assert not answer["failed"], answer["msg"]
     assert answer["backend"]["variant"] == "nftables"
@@ -64,11 +63,11 @@ def test_packets_go_as_the_kernel_confirms(
         assert (path["verdict"], path["verdict_shares"]) == ("dnat", {"dnat": 1.0})
         ends = {(end["address"], end["source_seen"]) for end in path["endpoints"]}
         assert {address for address, _source in ends} == set(glass.pods.values())
-        assert reached.get(kind, ends) == ends, path["table"]
+        assert reached[kind] == ends, path["table"]
         assert any(f"goto {chain}-" in step["element"] for step in path["steps"] for chain in ("service", "external"))
     assert (answer["trace"]["agrees"], answer["trace"]["differences"]) == (True, [])
     # Of many at once only the first are traced.
-    assert answer["trace"]["seen"] >= 5 * len(kinds)
+    assert answer["trace"]["seen"] >= 5 * len(KINDS)
     assert rules(lab, NODE) == before
 
 

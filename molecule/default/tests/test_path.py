@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
-from looking_glass import DRIFT, GLASS, TRACING, Glass, rules, seen, way
+from looking_glass import DRIFT, GLASS, KINDS, TRACING, Glass, client_by, rules, seen, way
 from scenario import COLLECTION, wait_until
 
 if t.TYPE_CHECKING:
@@ -33,18 +33,15 @@ def test_packets_go_where_they_are_said_to(
     source = glass.pods["server1"] if asker.startswith("pod") else lab.address(asker)
     (answer,) = controller.tasks(way(node, service=GLASS, source=source, **should_be))
     assert not answer["failed"], answer["msg"]
-    kinds = {path["frontend"]["kind"] for path in answer["paths"]}
-    assert kinds == {"cluster_ip", "node_port", "load_balancer"}
+    assert {path["frontend"]["kind"] for path in answer["paths"]} == set(KINDS)
     for path in answer["paths"]:
         assert (path["verdict"], path["verdict_shares"]) == ("dnat", {"dnat": 1.0})
         ends = {end["address"]: end for end in path["endpoints"]}
         assert ends.keys() == set(glass.pods.values())
         assert sum(end["share"] for end in ends.values()) == pytest.approx(1)
-        kind = path["frontend"]["kind"]
-        # The LAN has no route to cluster IPs, and the load balancer leads to the node that announces its address.
-        if asker != "client" or kind == "node_port":
-            reached = seen(lab, glass, asker, glass.door(kind, lab.address(node)))
-            assert reached == {(address, end["source_seen"]) for address, end in ends.items()}, path["table"]
+        with client_by(lab, glass, node):
+            reached = seen(lab, glass, asker, glass.door(path["frontend"]["kind"], lab.address(node)))
+        assert reached == {(address, end["source_seen"]) for address, end in ends.items()}, path["table"]
     assert [finding for finding in answer["findings"] if finding["severity"] != "info"] == []
 
 
@@ -94,13 +91,14 @@ def test_the_kernel_confirms_what_is_explained(controller: Controller, lab: Lab,
     with ThreadPoolExecutor() as at_once:
         answering = at_once.submit(controller.tasks, way("server1", service=GLASS, source=source, trace=6))
         wait_until(lambda: TRACING in lab.on("server1", "nft", "list", "tables"), within=30)
-        for kind in ("node_port",) if asker == "client" else ("cluster_ip", "node_port", "load_balancer"):
-            seen(lab, glass, asker, glass.door(kind, lab.address("server1")), times=5)
+        with client_by(lab, glass, "server1"):
+            for kind in KINDS:
+                seen(lab, glass, asker, glass.door(kind, lab.address("server1")), times=5)
         (answer,) = answering.result()
     assert not answer["failed"], answer["msg"]
     trace = answer["trace"]
     assert (trace["agrees"], trace["differences"]) == (True, [])
-    assert trace["seen"] == (5 if asker == "client" else 15)
+    assert trace["seen"] == 15
     assert rules(lab, "server1") == before
 
 

@@ -93,6 +93,13 @@ def test_the_way_of_a_packet() -> None:
     )
 
 
+def test_who_else_traces_is_none_of_the_way() -> None:
+    (packet,) = traced(
+        begin(1, "192.168.1.77"), event(1, "homecloud-trace-2", "come", 4), event(1, "nat", "PREROUTING", 9)
+    )
+    assert (packet.places, packet.unknown) == ([("ip nat", "PREROUTING", 2)], [])
+
+
 def test_one_that_is_sent_again_is_left_out() -> None:
     again = (begin(2, "192.168.1.77"), event(2, "nat", "PREROUTING", 9))
     (packet,) = traced(begin(1, "192.168.1.77"), event(1, "nat", "PREROUTING", 9), *again)

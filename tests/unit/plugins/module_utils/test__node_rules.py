@@ -157,10 +157,13 @@ def printed(*tables: list[dict[str, t.Any]]) -> str:
 
 
 OURS: t.Final = table("ip", "kube-proxy", "services", "masquerading")
+NAMES: t.Final = [
+    "ip nat", "inet firewall", "ip kube-proxy", "ip6 kube-proxy", "bridge x", "inet homecloud-trace-7",
+]  # fmt: skip
 NFT_PROGRAM: t.Final = f"""\
 case "$*" in
 "list tables") echo "# Warning: iptables-legacy tables present" >&2
-    printf 'table ip nat\\ntable inet firewall\\ntable ip kube-proxy\\ntable ip6 kube-proxy\\ntable bridge x\\n' ;;
+    printf 'table %s\\n' {" ".join(f"'{name}'" for name in NAMES)} ;;
 "--json list table inet firewall") echo '{printed(table("inet", "firewall", "input"))}' ;;
 "--json list table ip kube-proxy") echo '{printed(OURS)}' ;;
 *) echo "not to be asked: $*" >&2; exit 1 ;;
@@ -171,7 +174,7 @@ def test_a_node_has_tables_that_are_not_those_of_iptables(make_tree: MakeTree, p
     programs({"nft": NFT_PROGRAM, "iptables-nft-save": PRINT.format(OF_OTHERS)})
     (ruleset,) = read_node(make_tree({}), 4)
     assert (ruleset.variant, list(ruleset.native)) == (NFT, [("inet", "firewall"), ("ip", "kube-proxy")])
-    assert ruleset.made == ["ip nat", "inet firewall", "ip kube-proxy", "ip6 kube-proxy", "bridge x"]
+    assert ruleset.made == NAMES
     backend = decide([ruleset])
     assert (backend.variant, backend.decided_by) == (NFTABLES, "it has the rules of kube-proxy")
     assert backend.counts == {NFT: {"rules": 1, "kube_rules": 0}, NFTABLES: {"rules": 3, "kube_rules": 2}}
