@@ -137,8 +137,8 @@ def without_chain(name: str) -> Edit:
     return edit
 
 
-def changed(kind: str, name: str, /, **members: object) -> Edit:
-    return lambda things: body_of(things, kind, name).update(members)
+def changed(kind: str, which: str, /, **members: object) -> Edit:
+    return lambda things: body_of(things, kind, which).update(members)
 
 
 def doubled(chain: str, part: str) -> Edit:
@@ -303,13 +303,11 @@ OF_SERVICES: t.Final[dict[str, Damage]] = {
     "no endpoints": same(NEWEST, without_rules(f"service-{WEB}"), missing_rule=1),
     "no chain of the Service": same(NEWEST, without_chain(f"service-{WEB}"), dangling_jump=1),
     "nor a call of it": (
-        NEWEST, all_of(without_chain(f"service-{WEB}"),
-                                without_element("service-ips", WEB)),
+        NEWEST, all_of(without_chain(f"service-{WEB}"), without_element("service-ips", WEB)),
         {"missing_rule": 2}, {}),
     "no call of it": same(NEWEST, without_element("service-ips", WEB), missing_rule=1),
     "no call of it, and it is empty": (
-        NEWEST, all_of(without_rules(f"service-{WEB}"),
-                                without_element("service-ips", WEB)),
+        NEWEST, all_of(without_rules(f"service-{WEB}"), without_element("service-ips", WEB)),
         {"missing_rule": 2}, {}),
     "a call of another Service": (
         NEWEST, element_replaced("service-ips", WEB, WEB, "KHN6ECMT-shop/web/tcp/http"),
