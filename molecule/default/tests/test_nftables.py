@@ -51,7 +51,7 @@ def test_packets_go_as_the_kernel_confirms(
     before = rules(lab, NODE)
     source = glass.pods[NODE] if asker.startswith("pod") else lab.address(asker)
     with ThreadPoolExecutor() as at_once:
-        answering = at_once.submit(controller.tasks, way(NODE, service=GLASS, source=source, trace=6, **should_be))
+        answering = at_once.submit(controller.tasks, way(NODE, service=GLASS, source=source, trace=10, **should_be))
         wait_until(lambda: TRACING in lab.on(NODE, "nft", "list", "tables"), within=30)
         with client_by(lab, glass, NODE):
             reached = {kind: seen(lab, glass, asker, glass.door(kind, lab.address(NODE)), times=30) for kind in KINDS}

@@ -89,7 +89,7 @@ def test_the_kernel_confirms_what_is_explained(controller: Controller, lab: Lab,
     before = rules(lab, "server1")
     source = glass.pods["server1"] if asker.startswith("pod") else lab.address(asker)
     with ThreadPoolExecutor() as at_once:
-        answering = at_once.submit(controller.tasks, way("server1", service=GLASS, source=source, trace=6))
+        answering = at_once.submit(controller.tasks, way("server1", service=GLASS, source=source, trace=10))
         wait_until(lambda: TRACING in lab.on("server1", "nft", "list", "tables"), within=30)
         with client_by(lab, glass, "server1"):
             for kind in KINDS:

@@ -53,7 +53,7 @@ def broken(lab: Lab, change: str, back: str, *nodes: str) -> Iterator[None]:
 
 def test_the_kernel_confirms_what_is_explained(controller: Controller, lab: Lab, mysite: str) -> None:
     before = left(lab)
-    done = show(controller, service=MYSITE, trace=5)
+    done = show(controller, service=MYSITE, trace=10)
     assert done.code == 0, done.output
     assert done.output.count("All went as explained.") == len(lab.nodes)
     # Who asks is this machine, by its address on the LAN.
@@ -74,7 +74,7 @@ def test_nothing_seen_is_no_failure(controller: Controller, lab: Lab) -> None:
 def test_what_the_kernel_does_otherwise_is_an_error(controller: Controller, lab: Lab) -> None:
     change = "iptables -t nat {} PREROUTING -p tcp --syn -m comment --comment meanwhile"
     with ThreadPoolExecutor() as at_once:
-        showing = at_once.submit(show, controller, service=MYSITE, trace=5, node="agent1")
+        showing = at_once.submit(show, controller, service=MYSITE, trace=10, node="agent1")
         wait_until(lambda: TRACING in lab.on("agent1", "nft", "list", "tables"), within=30)
         with broken(lab, change.format("-I"), change.format("-D"), "agent1"):
             done = showing.result()
@@ -89,7 +89,7 @@ def test_a_node_that_cannot_trace_says_why(controller: Controller, lab: Lab) -> 
 
 
 def test_a_check_traces_nothing(controller: Controller) -> None:
-    done = show(controller, "--check", service=MYSITE, trace=5, node="agent1")
+    done = show(controller, "--check", service=MYSITE, trace=10, node="agent1")
     assert done.code == 0, done.output
     assert "from 203.0.113.1 (external)" in done.output
     assert "What the kernel has shown" not in done.output
