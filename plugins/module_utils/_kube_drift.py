@@ -14,9 +14,9 @@ from collections import defaultdict
 from ansible_collections.homecloud.k3s.plugins.module_utils._chain_drift import Drift, essence, from_form, from_rules
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Chain
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import port_title, title_hash
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import choose, read_endpoints
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_forms import FOREIGN, OF_SERVICE, form_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_manner import fixed_rules, manner_of
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_ports import chosen, name_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_rules import predict
 
 if t.TYPE_CHECKING:
@@ -93,7 +93,7 @@ def drift(
     if not any(where in chains for where in _EVERYWHERE):
         return []
     manner = manner_of(dump, family, node_address)
-    asked = None if services is None or slices is None else [one for one in services if only in ("", _name(one))]
+    asked = None if services is None or slices is None else [one for one in services if only in ("", name_of(one))]
     predicted = _predicted(asked or (), slices or (), place, manner)
     if only:
         chains = _of_one(chains, only, predicted, manner)
@@ -106,10 +106,6 @@ def drift(
     return [*always, *_by_objects(kept, callers, predicted, _titles(asked))]
 
 
-def _name(service: Mapping[str, t.Any]) -> str:
-    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-
-
 def _titles(services: Objects) -> set[str]:
     return {
         port_title(service["metadata"]["namespace"], service["metadata"]["name"], port.get("name") or "")
@@ -120,17 +116,10 @@ def _titles(services: Objects) -> set[str]:
 
 def _predicted(services: Objects, slices: Objects, place: Place, manner: Manner) -> Lines:
     """The rules that the Services ask for."""
-    own_slices = defaultdict(list)
-    for one in slices:
-        name = (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name")
-        own_slices[f"{one['metadata']['namespace']}/{name}"].append(one)
     lines: Lines = defaultdict(list)
-    for service in services:
-        own = own_slices[_name(service)]
-        for port in service["spec"].get("ports") or []:
-            endpoints = read_endpoints(service, own, port.get("name") or "", manner.family)
-            for where, texts in predict(service, port, choose(endpoints, place), manner).items():
-                lines[where] += [f"-A {where[1]} {text}" for text in texts]
+    for service, port, choice in chosen(services, slices, place, manner.family):
+        for where, texts in predict(service, port, choice, manner).items():
+            lines[where] += [f"-A {where[1]} {text}" for text in texts]
     return lines
 
 

@@ -11,8 +11,8 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import endpoint_hash, service_hash
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import of_object
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import endpoint_hash, port_title, service_hash
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_ports import BaseManner, ServicePort
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,24 +22,17 @@ if t.TYPE_CHECKING:
 
     Lines = dict[tuple[str, str], list[str]]
 
-_AFFINITY: t.Final = 10800  # seconds, unless a Service says another number
-
 
 @dataclass(frozen=True)
-class Manner:
-    """How kube-proxy writes rules on a node, which its flags and the kernel decide.
+class Manner(BaseManner):
+    """How kube-proxy writes rules of iptables on a node, which its flags and the kernel decide.
 
-    pods: what tells packets of pods of the cluster, as "-s 10.42.0.0/16"; empty if it does not know them.
+    pods: as "-s 10.42.0.0/16".
     counts_localhost: whether node ports of 127.0.0.1 have a rule of their own, which counts.
-    masquerades_all: whether what comes for a cluster IP is masqueraded wherever it comes from.
     is_large: whether there are so many endpoints that rules for them have no comments.
     """
 
-    family: int
-    node_address: str
-    pods: str
     counts_localhost: bool = False
-    masquerades_all: bool = False
     is_large: bool = False
 
     @property
@@ -51,26 +44,12 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class _Port:
+class _Port(ServicePort[Manner]):
     """A port of a Service with all that rules say of it."""
-
-    service: Mapping[str, t.Any]
-    name: str
-    protocol: str
-    choice: Choice
-    manner: Manner
-
-    @property
-    def spec(self) -> Mapping[str, t.Any]:
-        return t.cast("Mapping[str, t.Any]", self.service["spec"])
-
-    @property
-    def place(self) -> tuple[str, str]:
-        return self.service["metadata"]["namespace"], self.service["metadata"]["name"]
 
     @property
     def title(self) -> str:
-        return "/".join(self.place) + (f":{self.name}" if self.name else "")
+        return port_title(*self.place, self.name)
 
     def chain(self, prefix: str) -> str:
         return f"KUBE-{prefix}-" + service_hash(*self.place, self.name, self.protocol)
@@ -79,20 +58,9 @@ class _Port:
         return "KUBE-SEP-" + endpoint_hash(*self.place, self.name, self.protocol, endpoint.text)
 
     @property
-    def affinity(self) -> int:
-        """For how many seconds a client stays with an endpoint; 0 is not at all."""
-        if self.spec.get("sessionAffinity") != "ClientIP":
-            return 0
-        config = (self.spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
-        return int(config.get("timeoutSeconds") or _AFFINITY)
-
-    @property
     def is_limited(self) -> bool:
         """Whether only some networks may use its load balancer."""
         return bool(self.spec.get("loadBalancerSourceRanges"))
-
-    def is_local(self, policy: str) -> bool:
-        return self.spec.get(policy) == "Local"
 
     def to(self, frontend: Frontend, comment: str) -> str:
         """The matches of a packet to a front end."""
@@ -113,37 +81,32 @@ def predict(service: Mapping[str, t.Any], port: Mapping[str, t.Any], choice: Cho
 
     All of its own chains, and its own ones of those that Services share, in which they have no order.
     """
-    own = _Port(service, port.get("name") or "", port.get("protocol", "TCP").lower(), choice, manner)
-    one_port = {**service, "spec": {**own.spec, "ports": [port]}}
-    fronts = of_object(one_port, manner.family, manner.node_address)
+    own = _Port.of(service, port, choice, manner)
     lines: Lines = {}
-    if not fronts:
+    if not own.fronts:
         return lines
 
     def add(table: str, chain: str, texts: Iterable[str]) -> None:
         for text in texts:
             lines.setdefault((table, chain), []).append(text)
 
-    inside = [front for front in fronts if front.kind == "cluster_ip"]
-    outside = [front for front in fronts if front.kind != "cluster_ip"]
-    stays_inside = own.is_local("internalTrafficPolicy")
-    stays_outside = bool(outside) and own.is_local("externalTrafficPolicy")
-    cluster = choice.cluster if outside or not stays_inside else ()
-    local = choice.local if stays_inside or stays_outside else ()
-    for front in fronts:
+    for front in own.fronts:
         for table, chain, text in _front(own, front):
             add(table, chain, [text])
-    if cluster:
-        add("nat", own.chain("SVC"), [*([] if stays_inside else _masquerading(own, inside)), *_balancing(own, cluster)])
-    if local:
-        add("nat", own.chain("SVL"), [*(_masquerading(own, inside) if stays_inside else []), *_balancing(own, local)])
-    if outside and choice.exist:
-        add("nat", own.chain("EXT"), _external(own, stays_outside))
-    if choice.exist and own.is_limited and any(front.kind == "load_balancer" for front in fronts):
-        add("nat", own.chain("FW"), _firewall(own, fronts))
-    for endpoint in dict.fromkeys([*cluster, *local]):
+    for prefix, endpoints, is_inside in (
+        ("SVC", own.cluster, not own.stays_inside),
+        ("SVL", own.local, own.stays_inside),
+    ):
+        if endpoints:
+            masquerading = _masquerading(own) if is_inside else ()
+            add("nat", own.chain(prefix), [*masquerading, *_balancing(own, endpoints)])
+    if own.outside and choice.exist:
+        add("nat", own.chain("EXT"), _external(own))
+    if choice.exist and own.is_limited and own.balancers:
+        add("nat", own.chain("FW"), _firewall(own))
+    for endpoint in dict.fromkeys([*own.cluster, *own.local]):
         add("nat", own.endpoint_chain(endpoint), _endpoint(own, endpoint))
-    if stays_outside and own.spec.get("healthCheckNodePort"):
+    if own.stays_outside and own.spec.get("healthCheckNodePort"):
         asked = f"-m tcp --dport {own.spec['healthCheckNodePort']}"
         health = f"-p tcp {_comment(f'{own.title} health check node port')} {asked} -j ACCEPT"
         add("filter", "KUBE-NODEPORTS", [health])
@@ -193,10 +156,10 @@ def _nowhere(own: _Port, front: Frontend, why: str) -> str:
     return f"{text} -j {end}"
 
 
-def _masquerading(own: _Port, fronts: Iterable[Frontend]) -> Iterator[str]:
+def _masquerading(own: _Port) -> Iterator[str]:
     """What is not of a pod, and comes for the cluster IP, leaves with the address of the node."""
     pods, everyone = own.manner.pods, own.manner.masquerades_all
-    for front in fronts if pods or everyone else ():
+    for front in own.inside if pods or everyone else ():
         text = own.to(front, own.title + " cluster IP")
         if not everyone:
             # The interface that packets come by is printed after their destination, their source before it.
@@ -222,9 +185,9 @@ def printed(probability: float) -> str:
     return f"{round(float(f'{probability:.10f}') * 2**31) / 2**31:.11f}"
 
 
-def _external(own: _Port, local: bool) -> Iterator[str]:
+def _external(own: _Port) -> Iterator[str]:
     title = f"{own.title} external destinations"
-    if not local:
+    if not own.stays_outside:
         yield f"{_comment(f'masquerade traffic for {title}')} -j KUBE-MARK-MASQ"
         yield f"-j {own.chain('SVC')}"
         return
@@ -236,21 +199,12 @@ def _external(own: _Port, local: bool) -> Iterator[str]:
         yield f"-j {own.chain('SVL')}"
 
 
-def _firewall(own: _Port, fronts: Iterable[Frontend]) -> Iterator[str]:
+def _firewall(own: _Port) -> Iterator[str]:
     end = f"{_comment(f'{own.title} loadbalancer IP')} -j {own.chain('EXT')}"
-    ranges = [
-        network
-        for text in own.spec["loadBalancerSourceRanges"]
-        for network in [ipaddress.ip_network(text.strip(), strict=False)]
-        if network.version == own.manner.family
-    ]
-    for network in ranges:
+    for network in own.sources:
         yield f"-s {network} {end}"
-    # Its own requests come from the address of the load balancer, where the node has it.
-    if any(ipaddress.ip_address(own.manner.node_address) in network for network in ranges):
-        for front in fronts:
-            if front.kind == "load_balancer":
-                yield f"-s {own.manner.host(front.address)} {end}"
+    for front in own.balancers if own.is_for_node else ():
+        yield f"-s {own.manner.host(front.address)} {end}"
     yield _comment(f"other traffic to {own.title} will be dropped by KUBE-PROXY-FIREWALL")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._chain_drift import Drift
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import choose, read_endpoints
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_ports import chosen, name_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_chain_drift import (
     Lines,
     from_elements,
@@ -73,27 +73,16 @@ def drift(
     rules = _Rules(table, manner_of(table, family, place.node, node_address), only)
     if services is None or slices is None:
         return [*rules.of_all(), *rules.by_themselves()]
-    asked = [service for service in services if only in ("", _name(service))]
+    asked = [service for service in services if only in ("", name_of(service))]
     return [*rules.of_all(), *rules.by_objects(_predicted(asked, slices, place, rules.manner))]
-
-
-def _name(service: Mapping[str, t.Any]) -> str:
-    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
 
 
 def _predicted(services: Objects, slices: Objects, place: Place, manner: Manner) -> dict[str, list[str]]:
     """The rules and elements that the Services ask for, by chain, and by set or map."""
-    own_slices = defaultdict(list)
-    for one in slices:
-        name = (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name")
-        own_slices[f"{one['metadata']['namespace']}/{name}"].append(one)
     lines: dict[str, list[str]] = defaultdict(list)
-    for service in services:
-        own = own_slices[_name(service)]
-        for port in service["spec"].get("ports") or []:
-            endpoints = read_endpoints(service, own, port.get("name") or "", manner.family)
-            for name, texts in predict(service, port, choose(endpoints, place), manner).items():
-                lines[name] += texts
+    for service, port, choice in chosen(services, slices, place, manner.family):
+        for name, texts in predict(service, port, choice, manner).items():
+            lines[name] += texts
     return lines
 
 

@@ -135,8 +135,8 @@ def manner_of(table: Table, family: int, node: str, node_address: str) -> Manner
     from_pods = _matches(_FROM_POD, _first_rules(table, ("external",)))
     return Manner(
         family,
-        node,
         node_address,
+        node=node,
         mark=_most(marks.elements()) or "0x00004000",
         pods=usual or _most(match["pods"] for match in from_pods) or "",
         masquerades_all=bool(off_cluster) and not usual,

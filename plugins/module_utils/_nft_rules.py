@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_chains import port_title
-from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import of_object
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_ports import BaseManner, ServicePort
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import host_port
 
 if t.TYPE_CHECKING:
@@ -30,22 +30,18 @@ JUMP_TO_MARK: t.Final = "jump mark-for-masquerade"
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How kube-proxy writes rules on a node, which its version and its flags decide.
+class Manner(BaseManner):
+    """How kube-proxy writes rules of nftables on a node, which its version and its flags decide.
 
+    pods: as "ip saddr 10.42.0.0/16".
+    node: the name of the node in the cluster.
     mark: the bit that what is to be masqueraded has, as nft prints it.
-    pods: what tells packets of pods of the cluster, as "ip saddr 10.42.0.0/16"; empty if it does not know them.
-    masquerades_all: whether what comes for a cluster IP is masqueraded wherever it comes from.
     has_endpoint_chains: whether each endpoint has a chain, as until 1.35. Now it has one only for session affinity.
     names_ports: whether the rules that masquerade what is for a cluster IP name its port, as until 1.33.
     """
 
-    family: int
-    node: str
-    node_address: str
-    mark: str
-    pods: str
-    masquerades_all: bool = False
+    node: str = ""
+    mark: str = ""
     has_endpoint_chains: bool = False
     names_ports: bool = False
 
@@ -83,22 +79,8 @@ def with_hash(title: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Port:
+class _Port(ServicePort[Manner]):
     """A port of a Service with all that rules say of it."""
-
-    service: Mapping[str, t.Any]
-    name: str
-    protocol: str
-    choice: Choice
-    manner: Manner
-
-    @property
-    def spec(self) -> Mapping[str, t.Any]:
-        return t.cast("Mapping[str, t.Any]", self.service["spec"])
-
-    @property
-    def place(self) -> tuple[str, str]:
-        return self.service["metadata"]["namespace"], self.service["metadata"]["name"]
 
     @property
     def comment(self) -> str:
@@ -114,42 +96,32 @@ class _Port:
     def of_endpoint(self, endpoint: Endpoint) -> str:
         return with_hash(f"{self.title}__{endpoint.address.replace(':', '.')}/{endpoint.port}")
 
-    @property
-    def has_affinity(self) -> bool:
-        return self.spec.get("sessionAffinity") == "ClientIP"
-
-    def is_local(self, policy: str) -> bool:
-        return self.spec.get(policy) == "Local"
-
 
 def predict(service: Mapping[str, t.Any], port: Mapping[str, t.Any], choice: Choice, manner: Manner) -> Lines:
     """The rules for a port of a Service, by chain, and the elements, by set or map: none if others care for it."""
-    own = _Port(service, port.get("name") or "", port.get("protocol", "TCP").lower(), choice, manner)
-    one_port = {**service, "spec": {**own.spec, "ports": [port]}}
-    fronts = of_object(one_port, manner.family, manner.node_address)
+    own = _Port.of(service, port, choice, manner)
     lines: Lines = {}
-    if not fronts:
+    if not own.fronts:
         return lines
-    inside = [front for front in fronts if front.kind == "cluster_ip"]
-    outside = [front for front in fronts if front.kind != "cluster_ip"]
-    stays_inside = own.is_local("internalTrafficPolicy")
-    stays_outside = bool(outside) and own.is_local("externalTrafficPolicy")
-    cluster = choice.cluster if outside or not stays_inside else ()
-    local = choice.local if stays_inside or stays_outside else ()
-    networks = _networks(own, fronts)
-    for front in fronts:
+    networks = _networks(own)
+    for front in own.fronts:
         for name, element in _elements(own, front, limited=bool(networks)):
             lines.setdefault(name, []).append(element)
-    masquerading = [rule for front in inside for rule in manner.masquerading(front.address, front.protocol, front.port)]
-    for kind, endpoints, is_inside in (("service", cluster, not stays_inside), ("local", local, stays_inside)):
+    masquerading = [
+        rule for front in own.inside for rule in manner.masquerading(front.address, front.protocol, front.port)
+    ]
+    for kind, endpoints, is_inside in (
+        ("service", own.cluster, not own.stays_inside),
+        ("local", own.local, own.stays_inside),
+    ):
         if endpoints:
             lines[own.chain(kind)] = [*(masquerading if is_inside else ()), *_balancing(own, endpoints)]
-    if outside and choice.exist:
-        lines[own.chain("external")] = list(_external(own, stays_outside))
+    if own.outside and choice.exist:
+        lines[own.chain("external")] = list(_external(own))
     if networks:
         lines[own.chain("firewall")] = [firewall(manner.ip, networks)]
-    for endpoint in dict.fromkeys([*cluster, *local]):
-        if manner.has_endpoint_chains or own.has_affinity:
+    for endpoint in dict.fromkeys([*own.cluster, *own.local]):
+        if manner.has_endpoint_chains or own.affinity:
             lines[f"endpoint-{own.of_endpoint(endpoint)}"] = list(_endpoint(own, endpoint))
         if not manner.has_endpoint_chains and endpoint.node == manner.node:
             hairpin = f"{endpoint.address} . {endpoint.address} . {own.protocol} . {endpoint.port}"
@@ -177,20 +149,11 @@ def _elements(own: _Port, front: Frontend, limited: bool) -> Iterator[tuple[str,
         yield "firewall-ips", f"{key} : goto {own.chain('firewall')}"
 
 
-def _networks(own: _Port, fronts: Iterable[Frontend]) -> list[str]:
+def _networks(own: _Port) -> list[str]:
     """The networks that may use the load balancer; none if all may, or there is none."""
-    balancers = [front.address for front in fronts if front.kind == "load_balancer"]
-    ranges = [
-        network
-        for text in own.spec.get("loadBalancerSourceRanges") or []
-        for network in [ipaddress.ip_network(text.strip(), strict=False)]
-        if network.version == own.manner.family
-    ]
-    if not balancers or not ranges:
+    if not own.balancers or not own.sources:
         return []
-    # Requests of the node itself come from the address of the load balancer, where the node has it.
-    is_for_node = any(ipaddress.ip_address(own.manner.node_address) in network for network in ranges)
-    return [*map(str, ranges), *(balancers if is_for_node else ())]
+    return [*map(str, own.sources), *(front.address for front in own.balancers if own.is_for_node)]
 
 
 def firewall(ip: str, networks: Iterable[str]) -> str:
@@ -219,18 +182,18 @@ def sharing(protocol: str, targets: Sequence[str], manner: Manner) -> str:
 
 def _balancing(own: _Port, endpoints: Iterable[Endpoint]) -> Iterator[str]:
     ordered = sorted(endpoints, key=lambda endpoint: endpoint.text)
-    if not own.has_affinity and not own.manner.has_endpoint_chains:
+    if not own.affinity and not own.manner.has_endpoint_chains:
         yield sharing(own.protocol, [f"{one.address} . {one.port}" for one in ordered], own.manner)
         return
     names = [own.of_endpoint(endpoint) for endpoint in ordered]
-    for name in names if own.has_affinity else ():
+    for name in names if own.affinity else ():
         yield f"{own.manner.ip} saddr @affinity-{name} goto endpoint-{name}"
     yield sharing(own.protocol, [f"goto endpoint-{name}" for name in names], own.manner)
 
 
-def _external(own: _Port, is_local: bool) -> Iterator[str]:
+def _external(own: _Port) -> Iterator[str]:
     to_all, marking = f"goto {own.chain('service')}", own.manner.marking
-    if not is_local:
+    if not own.stays_outside:
         yield marking if own.manner.has_endpoint_chains else f'{marking} comment "masquerade"'
         yield to_all
         return
@@ -245,6 +208,6 @@ def _external(own: _Port, is_local: bool) -> Iterator[str]:
 def _endpoint(own: _Port, endpoint: Endpoint) -> Iterator[str]:
     if own.manner.has_endpoint_chains:
         yield f"{own.manner.ip} saddr {endpoint.address} {JUMP_TO_MARK}"
-    if own.has_affinity:
+    if own.affinity:
         yield f"update @affinity-{own.of_endpoint(endpoint)} {{ {own.manner.ip} saddr }}"
     yield f"meta l4proto {own.protocol} dnat to {host_port(endpoint.address, endpoint.port)}"

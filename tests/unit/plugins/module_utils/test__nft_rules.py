@@ -36,7 +36,7 @@ MANNERS: t.Final[dict[str, dict[str, t.Any]]] = {
 
 
 def manner(captured: CapturedNft, family: int) -> Manner:
-    usual = Manner(family, HERE.node, NODE[family], mark="0x00004000", pods=FAMILIES[family][1])
+    usual = Manner(family, NODE[family], FAMILIES[family][1], node=HERE.node, mark="0x00004000")
     return replace(usual, **MANNERS.get(captured.configuration, {}), **MANNERS.get(captured.version, {}))
 
 
