@@ -7,17 +7,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import typing as t
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_forms import manner_of
-from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import elements_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Element, Table
+    from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Table
 
     Place = tuple[str, t.Optional[int]]
 
@@ -28,9 +28,13 @@ _MAPS: t.Final = {
     "service-nodeports": False,
     "no-endpoint-nodeports": False,
 }
-# What names the port of a Service: a chain that a map leads to, or the comment beside what leads nowhere.
-_CHAIN: t.Final = re.compile(r"[a-z]+-[A-Z2-7]{8}-(?P<service>[^/]+/[^/]+)/[^/]+/(?P<port>[^/]*)$")
-_COMMENT: t.Final = re.compile(r"(?P<service>[^/]+/[^:/]+)(?::(?P<port>.*))?$")
+# What leads to the chain of a Service's port, which is named after it, or nowhere, and has its name beside it.
+_ELEMENT: t.Final = re.compile(
+    r'(?:(?P<address>\S+) \. )?(?P<protocol>[a-z]+) \. (?P<port>\d+)(?: comment "(?P<comment>[^"]*)")? : '
+    r"(?:goto [a-z]+-[A-Z2-7]{8}-(?P<service>[^/\s]+/[^/\s]+)/[^/\s]+/(?P<name>[^/\s]*)|goto reject-chain|drop)"
+)
+_TO_ENDPOINT: t.Final = re.compile(r" dnat to (?P<address>\S+):(?P<port>\d+)$")
+_SHARED_OUT: t.Final = re.compile(r"\d+ : (?P<address>\S+) \. (?P<port>\d+)")
 
 
 def of_table(table: Table, node_address: str, only: str = "") -> list[Frontend]:
@@ -38,43 +42,34 @@ def of_table(table: Table, node_address: str, only: str = "") -> list[Frontend]:
 
     Of an address that is no cluster IP it is only known to be a load balancer's if it has ranges of sources.
     """
-    clusters = _addresses(table, "cluster-ips")
-    balancers = {part for element in _elements(table, "firewall-ips") for part in _concatenated(element)[:1]}
+    clusters = set(_texts(table, "cluster-ips"))
+    balancers = {text.partition(" ")[0] for text in _texts(table, "firewall-ips")}
     found: dict[tuple[str, int, str], Frontend] = {}
-    for name, is_address in _MAPS.items():
-        for element in _elements(table, name):
-            told = _told(element)
-            parts = _concatenated(element)
-            if not told or only not in ("", told["service"]) or len(parts) != 2 + is_address:
+    for place, is_address in _MAPS.items():
+        for told in filter(None, map(_ELEMENT.fullmatch, _texts(table, place))):
+            service, _colon, name = (told["comment"] or "").partition(":")
+            if told["service"]:
+                service, name = told["service"], told["name"]
+            address = told["address"] or ""
+            if only not in ("", service) or bool(address) != is_address or not _is_well(address or node_address):
                 continue
-            address = str(parts[0]) if is_address else node_address
-            protocol, port = parts[-2:]
             kind = "node_port"
             if is_address:
                 kind = "cluster_ip" if address in clusters else "load_balancer" if address in balancers else "other"
-            key = (address, int(port), str(protocol))
-            found.setdefault(key, Frontend(kind, *key, told["service"], told["port"] or ""))
+            key = (address or node_address, int(told["port"]), told["protocol"])
+            found.setdefault(key, Frontend(kind, *key, service, name))
     return list(found.values())
 
 
-def _told(element: Element) -> re.Match[str] | None:
-    """The Service, and the name of its port, that an element is for."""
-    value = element.value
-    target = value.get("goto", {}).get("target", "") if isinstance(value, dict) and value.get("goto") else ""
-    return _CHAIN.match(target) or _COMMENT.match(element.comment)
+def _texts(table: Table, name: str) -> Iterator[str]:
+    return (element.text for element in table.sets[name].all) if name in table.sets else iter(())
 
 
-def _concatenated(element: Element) -> list[t.Any]:
-    parts = element.key.get("concat") if isinstance(element.key, dict) else None
-    return parts if isinstance(parts, list) and isinstance(parts[-1], int) else []
-
-
-def _elements(table: Table, name: str) -> tuple[Element, ...]:
-    return table.sets[name].all if name in table.sets else ()
-
-
-def _addresses(table: Table, name: str) -> set[str]:
-    return {element.key for element in _elements(table, name) if isinstance(element.key, str)}
+def _is_well(address: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(address))
+    except ValueError:
+        return False
 
 
 def pods_of(table: Table, family: int, node_address: str) -> str:
@@ -87,18 +82,6 @@ def pods_of(table: Table, family: int, node_address: str) -> str:
 
 def endpoints_of(table: Table) -> set[Place]:
     """The endpoints of all Services."""
-    return {place for chain in table.chains.values() for rule in chain.rules for place in _sent_to(rule.expressions)}
-
-
-def _sent_to(expressions: tuple[t.Any, ...]) -> Iterator[Place]:
-    for expression in expressions:
-        body = expression.get("dnat") if isinstance(expression, dict) else None
-        address = body.get("addr") if isinstance(body, dict) else None
-        if isinstance(body, dict) and isinstance(address, str):
-            yield address, body.get("port")
-        mapping = address.get("map") if isinstance(address, dict) else None
-        entries = mapping["data"].get("set") if isinstance(mapping, dict) and isinstance(mapping["data"], dict) else []
-        for element in elements_of(entries or []).all:
-            parts = element.value.get("concat") if isinstance(element.value, dict) else None
-            if isinstance(parts, list) and len(parts) == 2:
-                yield parts[0], parts[1]
+    texts = [rule.text for chain in table.chains.values() for rule in chain.rules if "/" in chain.name]
+    found = (match for text in texts for match in (_TO_ENDPOINT.search(text), *_SHARED_OUT.finditer(text)) if match)
+    return {(match["address"].strip("[]"), int(match["port"])) for match in found}

@@ -89,6 +89,8 @@ def test_endpoints_are_those_of_slices(version: str) -> None:
         [{"concat": ["tcp", 80]}, {"goto": {"target": "service-AAAAAAAA-a/b/tcp/c"}}],
         [{"concat": ["10.43.0.10", "tcp", 80]}, {"goto": {"target": "elsewhere"}}],
         [{"concat": ["10.43.0.10", "tcp", 80]}, {"goto": None}],
+        [{"concat": ["10.43.0.10", "tcp", 80]}, {"goto": True}],
+        [{"concat": ["here", "tcp", 80]}, {"goto": {"target": "service-AAAAAAAA-a/b/tcp/c"}}],
     ],
     ids=str,
 )

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import re
 import typing as t
 from pathlib import Path
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place
-from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import read_iptables
+from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import Unreadable, read_text
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_surroundings import given
 from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import (
     Answer,
@@ -19,6 +22,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._path_answer import 
     answer,
     look,
 )
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_nft import CapturedNft
 from hypothesis import example, settings, strategies
 from hypothesis import given as over
 
@@ -27,6 +31,11 @@ TEXT: t.Final = "".join((RULES / f"{table}.txt").read_text(encoding="utf-8") for
 LINES: t.Final = TEXT.splitlines()
 WORDS: t.Final = sorted({word for line in LINES for word in line.split()})
 ROUTES: t.Final = [{"dst": "default", "dev": "eth0"}, {"dst": "10.42.0.0/24", "dev": "cni0"}]
+# A connection to a pod that is none of the Service.
+CONNECTIONS: t.Final = (
+    "tcp 6 431999 ESTABLISHED src=192.168.1.77 dst=10.43.0.10 sport=4 dport=80 "
+    "src=10.42.0.99 dst=192.168.1.10 sport=80 dport=4 [ASSURED] use=1"
+)
 WEB: t.Final = {
     "metadata": {"name": "web", "namespace": "default"},
     "spec": {"clusterIP": "10.43.0.41", "clusterIPs": ["10.43.0.41"], "ports": [{"name": "http", "port": 80}]},
@@ -39,14 +48,15 @@ QUESTIONS: t.Final = (
 )
 
 
-def answers(text: str) -> list[Answer]:
+def answers(text: str, questions: tuple[Question, ...] = QUESTIONS) -> list[Answer]:
     """The answers to all questions that have one."""
     found = []
-    for question in QUESTIONS:
+    for question in questions:
         try:
-            ruleset = read_iptables(text.splitlines())
-            found.append(answer(question, [look(ruleset, given(4, ["192.168.1.10"], ROUTES, "", ""), [])]))
-        except Unanswerable:
+            rulesets = read_text(text.splitlines(keepends=True))
+            views = [look(ruleset, given(4, ["192.168.1.10"], ROUTES, "", CONNECTIONS), []) for ruleset in rulesets]
+            found.append(answer(question, views))
+        except (Unanswerable, Unreadable):
             continue
     return found
 
@@ -100,3 +110,74 @@ def test_rules_that_end_anywhere() -> None:
 @over(strategies.text(max_size=200))
 def test_anything_at_all(text: str) -> None:
     make_sense(answers(text))
+
+
+# Of nftables
+
+Way = tuple[t.Union[str, int], ...]
+# Those of a few Services of all kinds, so that each damage is met.
+OF: t.Final = re.compile(r"default/(web|affinity|none|outside|ranges)/")
+TREE: t.Final = [
+    thing
+    for thing in json.loads(CapturedNft().json)["nftables"]
+    for body in thing.values()
+    if body.get("family") == "ip"
+    and (
+        all(OF.search(name) for name in (body.get("name", ""), body.get("chain", "")) if "/" in name)
+        and len(str(body)) < 20000
+    )
+]
+OF_NFT: t.Final = (
+    Question(),
+    Question(service="default/web"),
+    Question(service="default/affinity", source="10.42.0.2"),
+    Question(destination="10.43.0.15", port="80", source="10.42.0.9"),
+    Question(destination="192.168.1.10", port="30106"),
+    Question(service="default/web", services=[WEB], slices=[], place=Place("node1")),
+)
+
+
+def ways(thing: object) -> t.Iterator[Way]:
+    """The ways to all that is in a thing."""
+    items = thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ()
+    for key, part in items:
+        yield (key,)
+        yield from ((key, *way) for way in ways(part))
+
+
+WAYS: t.Final = list(ways(TREE))
+damages = strategies.lists(
+    strategies.tuples(
+        strategies.sampled_from(WAYS),
+        strategies.one_of(
+            strategies.sampled_from(
+                [None, True, -1, 0, 1e300, "", "ip", "@service-ips", "10.42.0.2", [], {}, [[]], {"": 1}]
+            ),
+            strategies.sampled_from(WAYS),
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def part_of(tree: list[dict[str, t.Any]], way: Way) -> t.Any:  # noqa: ANN401 - it is JSON
+    part: t.Any = tree
+    for key in way:
+        part = part[key]
+    return part
+
+
+@settings(max_examples=200, deadline=None)
+@over(damages)
+def test_damaged_rules_of_nftables(changes: list[tuple[Way, t.Any]]) -> None:
+    tree = copy.deepcopy(TREE)
+    for way, new in changes:
+        try:
+            body = part_of(tree, way[:-1])
+            body[way[-1]]
+        except (IndexError, KeyError, TypeError):  # gone by an earlier change
+            continue
+        # A way stands for what is there in the rules as they were.
+        body[way[-1]] = copy.deepcopy(part_of(TREE, new)) if isinstance(new, tuple) else new
+    make_sense(answers(json.dumps({"nftables": tree}), OF_NFT))
