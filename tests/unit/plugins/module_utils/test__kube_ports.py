@@ -42,7 +42,9 @@ def port_of(thing: Thing, address: str = "192.168.1.10") -> ServicePort[BaseMann
 )
 def test_policies_decide_which_endpoints_are_used(policies: Thing, cluster: int, local: int) -> None:
     thing = service(**policies)
-    own = ServicePort.of(thing, thing["spec"]["ports"][0], choose(PODS, HERE), BaseManner(4, "192.168.1.10", ""))
+    own: ServicePort[BaseManner] = ServicePort.of(
+        thing, thing["spec"]["ports"][0], choose(PODS, HERE), BaseManner(4, "192.168.1.10", "")
+    )
     assert (len(own.cluster), len(own.local)) == (cluster, local)
 
 

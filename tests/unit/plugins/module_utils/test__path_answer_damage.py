@@ -139,14 +139,16 @@ OF_NFT: t.Final = (
 
 def ways(thing: object) -> t.Iterator[Way]:
     """The ways to all that is in a thing."""
-    items = thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ()
+    items: t.Iterable[tuple[t.Any, object]] = (
+        thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ()
+    )
     for key, part in items:
         yield (key,)
         yield from ((key, *way) for way in ways(part))
 
 
 WAYS: t.Final = list(ways(TREE))
-damages = strategies.lists(
+damages: strategies.SearchStrategy[list[tuple[Way, t.Any]]] = strategies.lists(
     strategies.tuples(
         strategies.sampled_from(WAYS),
         strategies.one_of(
