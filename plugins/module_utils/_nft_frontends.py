@@ -72,6 +72,11 @@ def _is_well(address: str) -> bool:
         return False
 
 
+def node_addresses_of(table: Table) -> list[str]:
+    """The addresses of the node that have its ports, if not all of them have."""
+    return [text for text in _texts(table, "nodeport-ips") if _is_well(text)]
+
+
 def pods_of(table: Table, family: int, node_address: str) -> str:
     """How kube-proxy tells packets of pods, as an option of iptables: "-s 10.42.0.0/16", "-i cni0" or nothing."""
     pods = manner_of(table, family, "", node_address).pods.replace('"', "")

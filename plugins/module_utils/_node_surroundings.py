@@ -37,8 +37,8 @@ class Surroundings:
     """What is around the rules of a node, by one family of addresses. What is not known is empty.
 
     addresses are the node's own by their interfaces, which are in the order of the kernel; an interface may be empty,
-    if only its addresses are known. remembered are how many clients each list of the match "recent" holds, and
-    most_remembered how many it can.
+    if only its addresses are known. is_partial is whether there may be further ones. remembered are how many clients
+    each list of the match "recent" holds, and most_remembered how many it can.
     """
 
     family: int
@@ -48,11 +48,12 @@ class Surroundings:
     connections: tuple[str, ...] = ()
     remembered: Mapping[str, int] = field(default_factory=dict)
     most_remembered: int = 0
+    is_partial: bool = False
 
     @property
     def node(self) -> Node:
         own = {address for _interface, address in self.addresses}
-        facts = Facts(frozenset({*own, ANY_OWN[self.family]}), self.sets, knows_all=bool(own))
+        facts = Facts(frozenset({*own, ANY_OWN[self.family]}), self.sets, knows_all=bool(own) and not self.is_partial)
         return Node(facts, self.routes, self.by_interface)
 
     @property

@@ -16,6 +16,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils import _rule_checks 
 from ansible_collections.homecloud.k3s.plugins.module_utils._connection_checks import of_connections
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import named, of_object
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_frontends import node_addresses_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Table
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import NFTABLES
 from ansible_collections.homecloud.k3s.plugins.module_utils._paths import (
@@ -118,6 +119,10 @@ def look(ruleset: Ruleset, around: Surroundings, pod_cidrs: Sequence[str], varia
 
     Raises Unanswerable if it uses neither iptables nor nftables.
     """
+    if variant == NFTABLES and ruleset.kube_table and not around.addresses:
+        # Nobody has told them, but some are in the rules.
+        found = tuple(("", address) for address in node_addresses_of(ruleset.kube_table))
+        around = replace(around, addresses=found, is_partial=True)
     proxier = _proxier(ruleset, around, variant or ruleset.variant)
     told = networks(pod_cidrs, around.family)
     return View(ruleset, proxier, around, tuple(told) or pod_networks(proxier.pods, around))

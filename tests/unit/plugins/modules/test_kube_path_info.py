@@ -177,6 +177,15 @@ def test_node_ports_at_the_loopback_interface_are_not_for_nftables(run: Run) -> 
     assert run(ruleset=CapturedNft().json, **asked, **NODE)["findings"] == []
 
 
+def test_addresses_of_the_node_may_be_in_its_rules(run: Run) -> None:
+    ways = run(service="node-port", ruleset=CapturedNft().json, routes=NODE["routes"])["paths"]
+    ports = {path["frontend"]["address"]: path["verdict"] for path in ways if path["frontend"]["kind"] == "node_port"}
+    assert ports == {"192.168.1.10": "dnat", "fd00::10": "dnat"}
+    # What is at another address cannot be known then.
+    asked = {"destination": "192.168.1.11", "port": "30106", "ruleset": CapturedNft(configuration="every-address").json}
+    assert run(**asked)["paths"][0]["verdict"] == "unknown"
+
+
 def firewall(policy: str, *rules: list[Thing]) -> str:
     """Rules of kube-proxy beside those of a firewall of nftables, which sees what is on its way through the node."""
     own = {"family": "inet", "table": "firewall"}
