@@ -9,7 +9,6 @@ from __future__ import annotations
 import typing as t
 from functools import partial
 
-from ansible_collections.homecloud.k3s.plugins.module_utils import _packet_flow
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_walk import walk
 from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import NAT_PRIORITIES, BaseChain
 
@@ -18,8 +17,6 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump
     from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import Rule
-    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
-    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 
 # The tables by the hooks at which they have a chain, of the hook's name, and their priorities.
 _HOOKS: t.Final = {
@@ -39,8 +36,3 @@ def base_chains(dump: Dump) -> Iterator[BaseChain[Rule]]:
             priority = NAT_PRIORITIES[hook] if table == "nat" else _PRIORITIES[table]
             asks = partial(walk, dump.tables.get(table, {}), hook)
             yield BaseChain(hook, priority, table, hook, table == "nat", asks)
-
-
-def follow(dump: Dump, packet: Packet, node: Node) -> Journey[Rule]:
-    """Follow the first packet of a connection from its arrival, or from the node itself if it has arrived nowhere."""
-    return _packet_flow.follow(base_chains(dump), packet, node)

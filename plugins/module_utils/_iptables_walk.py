@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 from dataclasses import replace
+from functools import partial
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_match import rule_likelihood
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
@@ -16,9 +17,10 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
     Hit,
     Outcome,
     Packet,
-    Share,
     add,
     merge,
+    open_ended,
+    part,
     total,
 )
 
@@ -66,7 +68,7 @@ def _call(
     for rule in chains[way[-1]].rules_to(destinations):
         if not here:
             break
-        matched, here = _part(rule, here, facts)
+        matched, here = part(here, partial(rule_likelihood, rule, facts=facts))
         if not matched:
             continue
         stops = rule.target if rule.target in _STOPPING else ""
@@ -82,19 +84,6 @@ def _call(
             merge(here, _target(rule, matched, outcome))
     merge(back, here)
     return back
-
-
-def _part(rule: Rule, packets: Packets, facts: Facts) -> tuple[Packets, Packets]:
-    """The packets that a rule matches, and the others. Of what it may match either way there is some in both."""
-    matched: Packets = {}
-    rest: Packets = {}
-    for packet, share in packets.items():
-        yes, no = share.split(rule_likelihood(rule, packet, facts))
-        if yes.most > 0:
-            matched[packet] = yes
-        if no.most > 0:
-            rest[packet] = no
-    return matched, rest
 
 
 # What the target of a rule does to packets
@@ -127,7 +116,7 @@ def _changed(rule: Rule, packets: Packets) -> Packets:
 def _unknown(rule: Rule, packets: Packets, outcome: Outcome[Rule]) -> Packets:
     """Whatever the target is: packets may go on, or not."""
     outcome.unknown.append(rule)
-    maybe = {packet: Share(0.0, share.most) for packet, share in packets.items()}
+    maybe = open_ended(packets)
     merge(outcome.stopped.setdefault("unknown", {}), maybe)
     return maybe
 
@@ -144,27 +133,15 @@ def _unchanged(_rule: Rule, packet: Packet) -> Packet:
 
 
 def _sent_elsewhere(rule: Rule, packet: Packet) -> Packet:
-    address, port = _host_port(rule.argument("--to-destination") or "")
-    return replace(
-        packet,
-        destination=address or packet.destination,
-        destination_port=port or packet.destination_port,
-        states=packet.states | {"DNAT"},
-    )
+    return packet.sent_to(*_host_port(rule.argument("--to-destination") or ""))
 
 
 def _from_elsewhere(rule: Rule, packet: Packet) -> Packet:
-    address, port = _host_port(rule.argument("--to-source") or "")
-    return replace(
-        packet,
-        source=address or packet.source,
-        source_port=port or packet.source_port,
-        states=packet.states | {"SNAT"},
-    )
+    return packet.sent_from(*_host_port(rule.argument("--to-source") or ""))
 
 
 def _masqueraded(_rule: Rule, packet: Packet) -> Packet:
-    return replace(packet, masqueraded=True, states=packet.states | {"SNAT"})
+    return packet.hidden()
 
 
 def _host_port(text: str) -> tuple[str, int | None]:

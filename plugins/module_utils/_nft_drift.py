@@ -25,12 +25,12 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._nft_forms import (
     OF_SERVICE,
     SHARED,
     Base,
-    base_chains,
     base_of,
     fixed_rules,
     forms,
     left_over,
     manner_of,
+    wanted_bases,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_rules import predict, with_hash
 
@@ -139,7 +139,7 @@ class _Rules:
         if self.table.is_dormant:
             detail = "the table is dormant: the kernel asks none of its rules"
             yield self._lines("").drift("missing_rule", detail=detail)
-        bases, left, fixed = base_chains(self.table), left_over(self.table), fixed_rules(self.table, self.manner)
+        bases, left, fixed = wanted_bases(self.table), left_over(self.table), fixed_rules(self.table, self.manner)
         for name, base in bases.items():
             yield from self._of_base(name, base)
         for name, base in left.items():

@@ -9,14 +9,11 @@ from __future__ import annotations
 import typing as t
 from functools import partial
 
-from ansible_collections.homecloud.k3s.plugins.module_utils import _packet_flow
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_walk import walk
 from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import NAT_PRIORITIES, BaseChain
 
 if t.TYPE_CHECKING:
     from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Chain, Rule, Ruleset, Table
-    from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
-    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Packet
 
 # The families of tables whose rules a packet of IPv4 or IPv6 meets.
 _FAMILIES: t.Final = {4: ("ip", "inet"), 6: ("ip6", "inet")}
@@ -46,8 +43,3 @@ def _base_chain(table: Table, chain: Chain) -> BaseChain[Rule]:
     hook, is_nat = chain.hook.upper(), chain.kind == "nat"
     priority = NAT_PRIORITIES[hook] if is_nat else chain.priority
     return BaseChain(hook, priority, f"{table.family} {table.name}", chain.name, is_nat, partial(walk, table, chain))
-
-
-def follow(ruleset: Ruleset, packet: Packet, node: Node) -> Journey[Rule]:
-    """Follow the first packet of a connection from its arrival, or from the node itself if it has arrived nowhere."""
-    return _packet_flow.follow(base_chains(ruleset, 6 if ":" in packet.destination else 4), packet, node)

@@ -87,7 +87,7 @@ _GENERATIONS: t.Final[tuple[dict[str, Base], ...]] = (
 )
 
 
-def base_chains(table: Table) -> dict[str, Base]:
+def wanted_bases(table: Table) -> dict[str, Base]:
     """The base chains that kube-proxy has here, by what most of them are like."""
 
     def likeness(bases: Mapping[str, Base]) -> int:
@@ -98,7 +98,7 @@ def base_chains(table: Table) -> dict[str, Base]:
 
 def left_over(table: Table) -> dict[str, Base]:
     """Base chains of another version: kube-proxy only replaces those whose names it knows."""
-    wanted = base_chains(table)
+    wanted = wanted_bases(table)
     every = {name: base for bases in _GENERATIONS for name, base in bases.items()}
     return {name: base for name, base in every.items() if name not in wanted and name in table.chains}
 

@@ -28,6 +28,14 @@ class _Unprintable(Exception):
     """It is nothing that this module knows how nft prints it."""
 
 
+def opened(expression: Expression) -> tuple[str, Expression]:
+    """The kind of an expression, and what is said of it."""
+    if isinstance(expression, dict) and len(expression) == 1:
+        ((kind, body),) = expression.items()
+        return str(kind), body
+    return "", None
+
+
 def rule_text(expressions: Sequence[Expression], comment: str) -> str:
     """A rule on one line. A part that this module does not know is in it as JSON."""
     return " ".join([*map(_statement, expressions), *_comment(comment)])

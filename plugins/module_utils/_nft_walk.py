@@ -19,14 +19,16 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._nft_match import (
     match_likelihood,
     values,
 )
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_text import opened
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import (
     POLICY,
     Hit,
     Outcome,
     Packet,
-    Share,
     add,
     merge,
+    open_ended,
+    part,
     total,
 )
 
@@ -40,7 +42,7 @@ if t.TYPE_CHECKING:
         Rule,
         Table,
     )
-    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Likelihood, Packets
+    from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Likelihood, Packets, Share
 
 # Statements that leave a packet as it is and where it is; a set that rules add to is not asked who is in it.
 _HARMLESS: t.Final = (
@@ -98,12 +100,12 @@ class _Way:
         for expression in rule.expressions:
             if not here:
                 return going_on
-            kind, body = _opened(expression)
+            kind, body = opened(expression)
             if kind == "match":
                 here, others = self._asked(body, here)
                 merge(going_on, others)
             elif kind in HOW_MANY or is_foreign_match(expression):  # it stays in the rule, or leaves it
-                here, others = _part(here, lambda _packet: None)
+                here, others = part(here, lambda _packet: None)
                 merge(going_on, others)
             elif kind in _TRANSLATIONS:
                 merge(going_on, self._translate(rule, kind, body, here))
@@ -127,7 +129,7 @@ class _Way:
         return going_on
 
     def _asked(self, match: Expression, packets: Packets) -> tuple[Packets, Packets]:
-        return _part(packets, lambda packet: match_likelihood(match, packet, self.scope))
+        return part(packets, lambda packet: match_likelihood(match, packet, self.scope))
 
     def _hit(self, rule: Rule, packets: Packets, element: Element | None = None, stops: str = "") -> None:
         self.outcome.hits.append(Hit(rule, total(packets.values()), element.text if element else "", stops))
@@ -136,7 +138,7 @@ class _Way:
         self, rule: Rule, verdict: Expression, packets: Packets, back: Packets, way: tuple[str, ...]
     ) -> Packets:
         """Do to packets what a verdict says, and return those that go on with the next rule."""
-        kind, body = _opened(verdict)
+        kind, body = opened(verdict)
         if kind == "accept":
             merge(self.outcome.passed, packets)
         elif kind in _STOPPING:
@@ -163,7 +165,7 @@ class _Way:
         """Do to packets what a map of verdicts says of each, and return those that go on with the next rule."""
         chosen, going_on = self._by_element(rule, vmap, packets)
         for element, those in chosen.items():
-            self._hit(rule, those, element, _STOPPING.get(_opened(element.value)[0], ""))
+            self._hit(rule, those, element, _STOPPING.get(opened(element.value)[0], ""))
             merge(going_on, self._verdict(rule, element.value, those, back, way))
         return going_on
 
@@ -236,36 +238,15 @@ class _Way:
         """Whatever a part of a rule does: packets may stay in the rule, leave it, or end here."""
         if rule not in self.outcome.unknown:
             self.outcome.unknown.append(rule)
-        maybe = {packet: Share(0.0, share.most) for packet, share in packets.items()}
+        maybe = open_ended(packets)
         self.stop("unknown", maybe)
         return maybe, dict(maybe)
-
-
-def _opened(expression: Expression) -> tuple[str, Expression]:
-    """The kind of an expression, and what is said of it."""
-    if isinstance(expression, dict) and len(expression) == 1:
-        ((kind, body),) = expression.items()
-        return str(kind), body
-    return "", None
 
 
 def _is_address(key: Expression) -> bool:
     """Whether it is an end of the connection in the packet itself."""
     payload = key.get("payload") if isinstance(key, dict) else None
     return key is None or (isinstance(payload, dict) and payload.get("field") in ("saddr", "daddr", "sport", "dport"))
-
-
-def _part(packets: Packets, likelihood: Callable[[Packet], Likelihood]) -> tuple[Packets, Packets]:
-    """The packets that are as asked, and the others. Of what may be either way there is some in both."""
-    matched: Packets = {}
-    rest: Packets = {}
-    for packet, share in packets.items():
-        yes, no = share.split(likelihood(packet))
-        if yes.most > 0:
-            matched[packet] = yes
-        if no.most > 0:
-            rest[packet] = no
-    return matched, rest
 
 
 def _rest(share: Share, likelihoods: Iterable[Likelihood]) -> Share:
@@ -297,30 +278,8 @@ def _port(body: Expression) -> int | None:
     return port
 
 
-def _sent_elsewhere(body: Expression, packet: Packet) -> Packet:
-    return replace(
-        packet,
-        destination=_address(body) or packet.destination,
-        destination_port=_port(body) or packet.destination_port,
-        states=packet.states | {"DNAT"},
-    )
-
-
-def _from_elsewhere(body: Expression, packet: Packet) -> Packet:
-    return replace(
-        packet,
-        source=_address(body) or packet.source,
-        source_port=_port(body) or packet.source_port,
-        states=packet.states | {"SNAT"},
-    )
-
-
-def _masqueraded(_body: Expression, packet: Packet) -> Packet:
-    return replace(packet, masqueraded=True, states=packet.states | {"SNAT"})
-
-
 _TRANSLATIONS: t.Final[dict[str, Callable[[Expression, Packet], Packet]]] = {
-    "dnat": _sent_elsewhere,
-    "masquerade": _masqueraded,
-    "snat": _from_elsewhere,
+    "dnat": lambda body, packet: packet.sent_to(_address(body), _port(body)),
+    "masquerade": lambda _body, packet: packet.hidden(),
+    "snat": lambda body, packet: packet.sent_from(_address(body), _port(body)),
 }

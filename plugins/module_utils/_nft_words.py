@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._nft_text import element_text, rule_text
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_text import element_text, opened, rule_text
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import host_port
 
 if t.TYPE_CHECKING:
@@ -23,7 +23,7 @@ def match_text(rule: Rule) -> str:
 
 
 def _asked(expression: Expression) -> str:
-    kind, body = _opened(expression)
+    kind, body = opened(expression)
     if kind == "match":
         return rule_text([expression], "")
     if kind == "vmap":
@@ -45,7 +45,7 @@ def action_text(rule: Rule, element: str) -> str:
 
 
 def _done(expression: Expression, value: str) -> str:
-    kind, body = _opened(expression)
+    kind, body = opened(expression)
     if kind in ("match", "xt", "counter"):
         return ""
     if kind == "vmap":
@@ -73,14 +73,6 @@ def _rejected(body: Expression) -> str:
 def _changed(body: Expression) -> str:
     text = rule_text([{"mangle": body}], "")
     return f"set the mark {text[len('meta mark set ') :]}" if text.startswith("meta mark set ") else text
-
-
-def _opened(expression: Expression) -> tuple[str, Expression]:
-    """The kind of an expression, and what is said of it."""
-    if isinstance(expression, dict) and len(expression) == 1:
-        ((kind, body),) = expression.items()
-        return str(kind), body
-    return "", None
 
 
 _WORDS: t.Final[dict[str, Callable[[Expression], str]]] = {

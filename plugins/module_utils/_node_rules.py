@@ -19,6 +19,7 @@ from shutil import which
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _nft_ruleset as nft
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump, read_dump
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import TABLES as IPTABLES
 from ansible_collections.homecloud.k3s.plugins.module_utils._kernel_trace import TRACING
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import PATH
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import listed
@@ -31,9 +32,8 @@ if t.TYPE_CHECKING:
 NFT: t.Final = "iptables-nft"
 LEGACY: t.Final = "iptables-legacy"
 NFTABLES: t.Final = "nftables"
-# The families of nftables by those of addresses, and the tables in these that are iptables'.
+# The families of nftables by those of addresses: one for these alone, and one for both.
 _FAMILIES: t.Final = {4: ("ip", "inet"), 6: ("ip6", "inet")}
-_OF_IPTABLES: t.Final = ("filter", "nat", "mangle", "raw", "security")
 _OF_KUBE_PROXY: t.Final = "kube-proxy"
 # Where k3s has the iptables of its own, which it uses where a host has none. These are links to one program for all.
 _BUNDLED: t.Final = "/var/lib/rancher/k3s/data/current/bin/aux"
@@ -201,7 +201,7 @@ def _native(made: list[str], family: int) -> nft.Ruleset:
     own, both = _FAMILIES[family]
     native: nft.Ruleset = {}
     for kind, name in (name.split(" ", 1) for name in made):
-        is_of_family = kind == both or (kind == own and name not in _OF_IPTABLES)
+        is_of_family = kind == both or (kind == own and name not in IPTABLES)
         if is_of_family and not name.startswith(TRACING):
             native.update(_native_table(kind, name))
     return native

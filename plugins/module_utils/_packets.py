@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 RuleT = t.TypeVar("RuleT")
 
@@ -34,6 +34,20 @@ class Packet:
     mark: int = 0
     states: frozenset[str] = frozenset({"NEW"})
     masqueraded: bool = False
+
+    def sent_to(self, address: str | None, port: int | None) -> Packet:
+        """The packet with another destination. What is not given stays."""
+        ends = (address or self.destination, port or self.destination_port)
+        return replace(self, destination=ends[0], destination_port=ends[1], states=self.states | {"DNAT"})
+
+    def sent_from(self, address: str | None, port: int | None) -> Packet:
+        """The same with another source."""
+        ends = (address or self.source, port or self.source_port)
+        return replace(self, source=ends[0], source_port=ends[1], states=self.states | {"SNAT"})
+
+    def hidden(self) -> Packet:
+        """The packet with an address of the node as its source."""
+        return replace(self, masqueraded=True, states=self.states | {"SNAT"})
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,24 @@ def add(packets: Packets, packet: Packet, share: Share) -> None:
 def merge(packets: Packets, others: Packets) -> None:
     for packet, share in others.items():
         add(packets, packet, share)
+
+
+def part(packets: Packets, likelihood: Callable[[Packet], Likelihood]) -> tuple[Packets, Packets]:
+    """The packets that are as asked, and the others. Of what may be either way there is some in both."""
+    matched: Packets = {}
+    rest: Packets = {}
+    for packet, share in packets.items():
+        yes, no = share.split(likelihood(packet))
+        if yes.most > 0:
+            matched[packet] = yes
+        if no.most > 0:
+            rest[packet] = no
+    return matched, rest
+
+
+def open_ended(packets: Packets) -> Packets:
+    """Packets of which it is not known whether there are any."""
+    return {packet: Share(0.0, share.most) for packet, share in packets.items()}
 
 
 def total(shares: Iterable[Share]) -> Share:

@@ -16,6 +16,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils import _rule_checks 
 from ansible_collections.homecloud.k3s.plugins.module_utils._connection_checks import of_connections
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import Place
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import named, of_object
+from ansible_collections.homecloud.k3s.plugins.module_utils._kube_ports import name_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_frontends import node_addresses_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Table
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_rules import NFTABLES
@@ -76,7 +77,7 @@ class Question:
         or none that kube-proxy has rules for."""
         if self.services is None:
             return None
-        by_name = {_name_of(service): service for service in self.services}
+        by_name = {name_of(service): service for service in self.services}
         if self.service not in by_name:
             raise Unanswerable(f"There is no Service {self.service} in the cluster. {_others(self.service, by_name)}")
         spec = by_name[self.service]["spec"]
@@ -97,10 +98,6 @@ class Question:
 class Answer:
     paths: list[Path]
     findings: list[Finding]
-
-
-def _name_of(service: Mapping[str, t.Any]) -> str:
-    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
 
 
 def _others(name: str, names: t.Iterable[str]) -> str:

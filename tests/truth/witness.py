@@ -16,12 +16,12 @@ from pathlib import Path
 
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import Dump, read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._nft_flow import follow as follow_nft
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import base_chains
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_flow import base_chains as nft_base_chains
 from ansible_collections.homecloud.k3s.plugins.module_utils._nft_ruleset import Ruleset, read_ruleset
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_sets import read_sets
-from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node, follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 from network import Network
 from proxy import NFTABLES, save
@@ -155,10 +155,10 @@ class IptablesObserver(Observer):
         return read_dump(self._text.splitlines())
 
     def follow(self, packet: Packet) -> Journey[t.Any]:
-        return follow(self.dump, packet, self.node)
+        return follow(base_chains(self.dump), packet, self.node)
 
     def _compare(self, packet: Packet, traced: list[Place], answer: Answer | None) -> None:
-        journey = follow(self._with_lots(traced), packet, self.node)
+        journey = follow(base_chains(self._with_lots(traced)), packet, self.node)
         steps = [f"{step.table} {_PROBABILITY.sub('', step.rule)}" for step in explain.steps(journey)]
         assert self._texts(traced) == [text for text in steps if not text.endswith(_TRACE)]
         assert self._answers(journey) == ({answer} if answer else set())
@@ -209,12 +209,12 @@ class NftObserver(Observer):
         return read_ruleset(self._text)
 
     def follow(self, packet: Packet) -> Journey[t.Any]:
-        return follow_nft(self.ruleset, packet, self.node)
+        return follow(nft_base_chains(self.ruleset, self._family), packet, self.node)
 
     def _compare(self, packet: Packet, traced: list[Place], answer: Answer | None) -> None:
         assert traced
         found = [place for place in traced if place[0] != TABLE]
-        ways = [follow_nft(ruleset, packet, self.node) for ruleset in self._drawn]
+        ways = [follow(nft_base_chains(ruleset, self._family), packet, self.node) for ruleset in self._drawn]
         assert (found, {answer} if answer else set()) in [(_places(way), self._answers(way)) for way in ways]
 
     @cached_property

@@ -8,9 +8,9 @@ import typing as t
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import base_chains
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
-from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node, follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import ALL, Facts, Packet
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
@@ -31,7 +31,7 @@ def journey(
 ) -> Journey[t.Any]:
     text = Captured(variant=variant).text if rules is None else rules
     packet = Packet("tcp", source[0], destination, 40000, port, source[1], None)
-    return follow(read_dump(text.splitlines()), packet, NODE)
+    return follow(base_chains(read_dump(text.splitlines())), packet, NODE)
 
 
 def chains(way: Journey[t.Any]) -> list[str]:
@@ -106,14 +106,14 @@ NOWHERE: t.Final = Node(NODE.facts, tuple(read_routes(ROUTES[1:], 4)))
 
 def test_what_has_no_way_is_told() -> None:
     packet = Packet("tcp", *("10.42.0.9", "10.43.0.99"), 40000, 80, "cni0", None)
-    way = follow(read_dump([]), packet, NOWHERE)
+    way = follow(base_chains(read_dump([])), packet, NOWHERE)
     assert list(way.stopped) == ["no route"]
     assert way.sent == {}
 
 
 def test_the_node_sends_nothing_to_where_it_knows_no_way_though_rules_would() -> None:
     packet = Packet("tcp", *("192.168.1.10", "10.43.0.10"), 40000, 80, "", None)
-    way = follow(read_dump(Captured().text.splitlines()), packet, NOWHERE)
+    way = follow(base_chains(read_dump(Captured().text.splitlines())), packet, NOWHERE)
     assert (list(way.stopped), way.sent, chains(way)) == (["no route"], {}, [])
 
 
@@ -146,5 +146,5 @@ def test_the_node_may_be_an_endpoint_of_its_own() -> None:
 def test_rules_see_what_the_node_masquerades_to_itself(addresses: dict[str, str], seen: str) -> None:
     dump = read_dump(Captured().text.splitlines())
     packet = Packet("tcp", "192.168.1.10", "10.43.0.26", 40000, 443, "", None)
-    way = follow(dump, packet, Node(NODE.facts, NODE.routes, addresses))
+    way = follow(base_chains(dump), packet, Node(NODE.facts, NODE.routes, addresses))
     assert [(packet.source, packet.masqueraded) for packet in way.delivered] == [(seen, True)]

@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import base_chains
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints import (
     Choice,
     Endpoint,
@@ -21,7 +21,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._kube_endpoints impo
     read_endpoints,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._kube_frontends import Frontend, of_object
-from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Node, follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import (
     HERE,
@@ -89,7 +89,7 @@ def test_what_should_be_reached_is_reached(captured: Captured, service: Thing, f
     family = captured.family
     source, interface = SOURCES[family][who]
     packet = Packet(frontend.protocol, source, frontend.address, 40000, frontend.port, interface, None)
-    way = follow(DUMPS[captured], packet, Node(Facts(frozenset({NODE[family]}))))
+    way = follow(base_chains(DUMPS[captured]), packet, Node(Facts(frozenset({NODE[family]}))))
     shares = explain.verdict_shares(way)
     reached = explain.endpoints(way, {})
     should = expected(captured, service, frontend, who)

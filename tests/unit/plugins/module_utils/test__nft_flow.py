@@ -8,8 +8,8 @@ import typing as t
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
-from ansible_collections.homecloud.k3s.plugins.module_utils._nft_flow import base_chains, follow
-from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._nft_flow import base_chains
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node, follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_nft import CapturedNft
 
@@ -19,7 +19,11 @@ WEB: t.Final = {("10.42.0.10", 8080), ("10.42.0.2", 8080), ("10.42.1.3", 8080)}
 
 
 def send(captured: CapturedNft, source: str, address: str, port: int, interface: str = "eth0") -> Journey[t.Any]:
-    return follow(captured.ruleset, Packet("tcp", source, address, 40000, port, interface, None), NODE)
+    return follow(
+        base_chains(captured.ruleset, 6 if ":" in address else 4),
+        Packet("tcp", source, address, 40000, port, interface, None),
+        NODE,
+    )
 
 
 def ends(journey: Journey[t.Any]) -> set[tuple[str, int | None]]:
@@ -112,7 +116,9 @@ def test_chains_are_asked_in_the_order_of_the_kernel() -> None:
 
 def test_what_is_translated_is_not_translated_again() -> None:
     tables = {**CapturedNft().ruleset, **CapturedNft(configuration="others").ruleset}
-    journey = follow(tables, Packet("tcp", "192.168.1.77", "192.168.1.50", 40000, 80, "eth0", None), NODE)
+    journey = follow(
+        base_chains(tables, 4), Packet("tcp", "192.168.1.77", "192.168.1.50", 40000, 80, "eth0", None), NODE
+    )
     assert ends(journey) == {("10.42.0.2", 8080), ("10.42.0.3", 8080)}
     asked = [stage.table for stage in journey.stages if stage.hook == "PREROUTING"]
     assert asked == ["inet filter", "ip kube-proxy", "ip hostport"]

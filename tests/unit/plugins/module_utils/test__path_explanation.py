@@ -10,10 +10,10 @@ import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _iptables_words as words
 from ansible_collections.homecloud.k3s.plugins.module_utils import _path_explanation as explain
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_dump import read_dump
-from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import follow
+from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_flow import base_chains
 from ansible_collections.homecloud.k3s.plugins.module_utils._iptables_rule import read_rule
 from ansible_collections.homecloud.k3s.plugins.module_utils._node_routes import read_routes
-from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node
+from ansible_collections.homecloud.k3s.plugins.module_utils._packet_flow import Journey, Node, follow
 from ansible_collections.homecloud.k3s.plugins.module_utils._packets import Facts, Packet
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
@@ -30,7 +30,7 @@ POD: t.Final = Packet("tcp", "10.42.0.9", "10.43.0.10", 40000, 80, "cni0", None)
 
 def journey(packet: Packet, rules: str | None = None) -> Journey[t.Any]:
     text = Captured().text if rules is None else rules
-    return follow(read_dump(text.splitlines()), packet, NODE)
+    return follow(base_chains(read_dump(text.splitlines())), packet, NODE)
 
 
 def test_the_way_to_a_node_port() -> None:
@@ -81,7 +81,7 @@ def test_the_node_is_seen_by_itself_as_another_of_its_addresses(family: int, res
     node = Node(Facts(frozenset({rest[0]})))
     own = {"lo": "127.0.0.1", **ADDRESSES, "eth0": rest[0]}
     packet = Packet("tcp", *rest, 40000, 443, "", None)
-    way = follow(read_dump(Captured(family=family).text.splitlines()), packet, node)
+    way = follow(base_chains(read_dump(Captured(family=family).text.splitlines())), packet, node)
     assert [(end.address, end.masquerade, end.source_seen) for end in explain.endpoints(way, own)] == [
         (rest[0], True, seen)
     ]
