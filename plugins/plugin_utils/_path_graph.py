@@ -117,7 +117,8 @@ class Folded:
 
     def hides(self, step: Thing) -> bool:
         """Whether a step is only there for them."""
-        return step["chain"] in self.chains or _called(step) in self.chains
+        # Of nftables one chain sends to all of them, by the elements of a map.
+        return step["chain"] in self.chains or _called(step) in self.chains or _sent_to(step) in self.places
 
 
 def fold(path: Thing) -> Folded:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 
@@ -11,6 +12,7 @@ import pytest
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_graph import draw, each_share, fold
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._path_page import page_of
 from ansible_collections.homecloud.k3s.tests.unit.plugins.filter.rendered_page import returned
+from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_nft import CapturedNft
 from ansible_collections.homecloud.k3s.tests.unit.plugins.module_utils.captured_rules import Captured
 
 if t.TYPE_CHECKING:
@@ -151,11 +153,23 @@ def test_of_very_many_endpoints_most_are_counted() -> None:
     assert len(page["steps"]) + 2390 == len(path["steps"])
 
 
-def test_a_chain_that_sends_to_all_endpoints_is_shown() -> None:
-    path = way("default/many", text=MANY)
-    sending = [{**step, "chain": "ALL"} for step in path["steps"] if step["action"].startswith("send to ")]
-    folded = fold({**path, "steps": sending})
+def test_a_chain_that_sends_to_all_endpoints_shows_the_first() -> None:
+    ruleset = json.loads(CapturedNft().json)
+    name = "service-4NE6ZYNA-default/balancer/tcp/http"
+    rules = (thing["rule"] for thing in ruleset["nftables"] if "rule" in thing)
+    (rule,) = (rule for rule in rules if (rule["family"], rule["chain"]) == ("ip", name))
+    mapping = rule["expr"][-1]["dnat"]["addr"]["map"]
+    mapping["key"]["numgen"]["mod"] = 1200
+    mapping["data"]["set"] = [[n, {"concat": [f"10.42.{n // 250}.{n % 250}", 80]}] for n in range(1200)]
+    path = way("default/balancer", text=json.dumps(ruleset), source="192.168.1.77")
+    folded = fold(path)
     assert (len(folded.places), folded.chains) == (1195, frozenset())
+    picture = draw(path)
+    assert len([line for line in texts(box(picture, name)) if " send to " in line]) == 5
+    assert [end.title for end in ends(picture)][-1] == "1,195 more endpoints"
+    (page,) = page_of({"paths": [path]})["ways"]
+    assert page["more_steps"] == "1,195 more steps, for 1,195 more endpoints"
+    assert len(page["steps"]) + 1195 == len(path["steps"])
 
 
 def test_few_endpoints_are_all_shown() -> None:
