@@ -31,10 +31,10 @@ bench: setup ## measure how long site.yml takes, and where the time goes
 	.venv/bin/python tests/bench/bench.py
 
 bench-lan: setup ## measure how soon a page is there, and is back when its node fails
-	PYTHONPATH=tests/lab:molecule/default/tests .venv/bin/python tests/bench/lan.py
+	PYTHONPATH=tests/lab:molecule/shared/tests .venv/bin/python tests/bench/lan.py
 
 bench-services: setup ## measure how long a task of kube_service takes, beside those of k8s_service
-	PYTHONPATH=tests/lab:molecule/default/tests .venv/bin/python tests/bench/services.py
+	PYTHONPATH=tests/lab:molecule/shared/tests .venv/bin/python tests/bench/services.py
 
 bench-rules: setup ## measure, as root, how long kube_path_info takes on many rules, beside plain iptables-save and nft
 	PYTHONPATH=.collections .venv/bin/python tests/bench/rules.py

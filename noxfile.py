@@ -101,9 +101,9 @@ def node_units(session: nox.Session) -> None:
     # Only what modules import from it is used, and that runs on it; the rest of ansible-core needs a newer Python.
     session.install("--no-deps", "--ignore-requires-python", "ansible-core==2.19.14")
     units = Path("tests/unit/plugins")
-    tests = [units / f"modules/test_{name}_info.py" for name in ("k3s", "kube_path")]
+    tests = [units / f"modules/test_{name}_info.py" for name in ("dns", "k3s", "kube_path")]
     tests.append(units / "module_utils/test__x509.py")
-    for part in ("chain", "iptables", "kernel", "kube_", "nft", "node", "path", "reading", "rule", "trace"):
+    for part in ("chain", "dns", "iptables", "kernel", "kube_", "nft", "node", "path", "reading", "rule", "trace"):
         tests += sorted(units.glob(f"module_utils/test__{part}*.py"))
     session.run("python", "-m", "pytest", *map(str, tests), env={"PYTHONPATH": ".collections"})
 

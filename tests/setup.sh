@@ -26,7 +26,8 @@ find_python() {
 
 missing_packages() {
     for program_package in \
-        chromium:chromium debootstrap:debootstrap ip:iproute2 ipset:ipset iptables:iptables nft:nftables podman:podman runc:runc ssh:openssh-client; do
+        certutil:libnss3-tools chromium:chromium debootstrap:debootstrap ip:iproute2 ipset:ipset iptables:iptables nft:nftables openssl:openssl podman:podman \
+        runc:runc ssh:openssh-client; do
         command -v "${program_package%:*}" >/dev/null || echo "${program_package#*:}"
     done
     "$python" -c 'import ensurepip' 2>/dev/null || echo python3-venv

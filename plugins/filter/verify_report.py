@@ -30,6 +30,16 @@ options:
     type: list
     elements: dict
     required: true
+  sites:
+    description: What M(homecloud.k3s.web_site_info) saw of the web services by their names.
+    type: list
+    elements: dict
+    default: []
+  reasons:
+    description: Why there are no certificates for them, as RV(homecloud.k3s.traefik_info#module:diagnosis).
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -44,7 +54,7 @@ _value:
   type: dict
   contains:
     ok:
-      description: Whether nothing is wrong.
+      description: Whether nothing is wrong, but for warnings.
       type: bool
       sample: true
     nodes:
@@ -81,6 +91,11 @@ _value:
       type: list
       elements: dict
       sample: [{component: controller, result: Valid, error: ""}]
+    sites:
+      description: The web services by their names, as RV(homecloud.k3s.web_site_info#module:sites).
+      type: list
+      elements: dict
+      sample: []
     faults:
       description: What is wrong, each with C(code), C(severity), C(host) (empty), C(message), C(evidence), C(advice).
       type: list

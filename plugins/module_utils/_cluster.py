@@ -128,6 +128,43 @@ class Cluster:
                 _request_timeout=_TIMEOUT,
             )
 
+    def log(self, pod: KubernetesObject, previous: bool = False, lines: int = 1000, seconds: int | None = None) -> str:
+        """The last lines of what a pod says, or of what its container before this one said; empty if there is none.
+
+        seconds: how long ago a line may have been said.
+        """
+        from kubernetes.dynamic.exceptions import BadRequestError, NotFoundError
+
+        recent = {"since_seconds": seconds} if seconds else {}
+        try:
+            response = self._client.resource("Pod", "v1").log.get(
+                **_place(pod), **recent, previous=previous, tail_lines=lines, serialize=False, _request_timeout=_TIMEOUT
+            )
+        except (BadRequestError, NotFoundError):  # no container has started yet, or it is gone
+            return ""
+        text: str = response.data.decode(errors="replace")
+        return text
+
+    def run(self, pod: KubernetesObject, command: list[str]) -> str:
+        """What a command in the first container of a pod prints; empty if it fails."""
+        from kubernetes.client.api.core_v1_api import CoreV1Api
+        from kubernetes.stream.stream import stream
+
+        answer = stream(
+            CoreV1Api(self._client.client.client).connect_get_namespaced_pod_exec,
+            **_place(pod),
+            container=pod["spec"]["containers"][0]["name"],
+            command=command,
+            stdout=True,
+            stderr=False,
+            stdin=False,
+            tty=False,
+            _preload_content=False,
+        )
+        answer.run_forever(timeout=_TIMEOUT)
+        text: str = answer.read_stdout() if answer.peek_stdout() else ""
+        return text if answer.returncode == 0 else ""
+
     def _resource(self, thing: KubernetesObject) -> Resource:
         return self._client.resource(thing["kind"], thing["apiVersion"])
 

@@ -20,6 +20,7 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_cl
 from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_host as host
 from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_network as network
 from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_settings as settings
+from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_sites as sites
 from ansible_collections.homecloud.k3s.plugins.plugin_utils import _preflight_web as web
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Finding, Home, Host, Settings
 
@@ -46,6 +47,17 @@ OF_THE_CLUSTER: tuple[Check, ...] = (
     web.address_taken,
     web.unknown_pool,
     web.no_pool_for_service,
+    sites.invalid_host,
+    sites.host_taken,
+    sites.invalid_route,
+    sites.redirected_to_nothing,
+    sites.invalid_volume,
+    sites.invalid_acme,
+    sites.invalid_dns_challenge,
+    sites.invalid_dashboard,
+    sites.invalid_traefik_address,
+    sites.invalid_entry_point,
+    sites.traefik_disabled,
 )
 """The errors that need no more than the settings of what runs on the cluster."""
 ERRORS: tuple[Check, ...] = (

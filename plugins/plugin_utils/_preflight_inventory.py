@@ -15,6 +15,7 @@ from dataclasses import asdict
 
 from ansible.errors import AnsibleError
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import Kind
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._plain import plain
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight import find_faults, find_setting_faults
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Home, Host, Reading, Settings
 from jinja2 import TemplateError
@@ -28,6 +29,19 @@ _SETTINGS = (
     "k3s_version",
     "metallb_pools",
     "metallb_state",
+    "traefik_acme_authority",
+    "traefik_acme_ca",
+    "traefik_acme_challenge",
+    "traefik_acme_dns_provider",
+    "traefik_acme_dns_secrets",
+    "traefik_acme_email",
+    "traefik_acme_resolver",
+    "traefik_address",
+    "traefik_dashboard_host",
+    "traefik_dashboard_password",
+    "traefik_entry_points",
+    "traefik_pool",
+    "traefik_redirect",
     "web_service_services",
 )
 
@@ -59,7 +73,7 @@ def preflight_faults(
 
 def setting_faults(settings: Variables, accept: Collection[str]) -> list[dict[str, t.Any]]:
     """What is wrong with the settings of what runs on the cluster."""
-    return [asdict(fault) for fault in find_setting_faults(_plain(settings), accept)]
+    return [asdict(fault) for fault in find_setting_faults(plain(settings), accept)]
 
 
 def _host(name: str, kind: Kind, variables: Variables, defaults: Settings, reading: Reading | None = None) -> Host:
@@ -67,16 +81,7 @@ def _host(name: str, kind: Kind, variables: Variables, defaults: Settings, readi
     for setting in _SETTINGS:
         if setting in variables:
             try:
-                given[setting] = _plain(variables[setting])
+                given[setting] = plain(variables[setting])
             except (AnsibleError, TemplateError) as error:
                 unreadable[setting] = str(error.__cause__ or error)
     return Host(name, kind, given, defaults, reading, frozenset(variables), unreadable)
-
-
-def _plain(value: t.Any) -> t.Any:  # noqa: ANN401 (whatever an inventory holds)
-    """The value with all its templates worked out: Ansible does that, and fails, only when they are looked at."""
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, (str, int, float)) else str(value)

@@ -209,7 +209,7 @@ def _refused(home: Home, host: Host, firewall: Firewall) -> Iterator[str]:
     }
     for protocol, port, who in _needed(host, str(home.cluster_config.get("flannel-backend", "vxlan"))):
         for source in sources[who]:
-            if not any(_admits(opening, protocol, port, source) for opening in firewall["opens"]):
+            if not any(admits(opening, protocol, port, source) for opening in firewall["opens"]):
                 yield f"{port}/{protocol} from {source.text}"
 
 
@@ -222,7 +222,8 @@ def _needed(host: Host, backend: str) -> Iterator[tuple[str, int, str]]:
         yield from (("tcp", 6443, "nodes"), ("tcp", 6443, "pods"))
 
 
-def _admits(opening: Opening, protocol: str, port: int, source: Range) -> bool:
+def admits(opening: Opening, protocol: str, port: int, source: Range) -> bool:
+    """Whether a firewall lets those of a network in."""
     first, last = opening["ports"]
     from_there = opening["source"] == "any" or any(n.holds(source) for n in networks([opening["source"]]))
     return opening["protocol"] in (protocol, "any") and first <= port <= last and from_there

@@ -38,6 +38,7 @@ _OF_THE_CONTROLLER = (
     "kubeconfig_path",
     "kubeconfig_server",
     "metallb_pools",
+    "traefik_acme_email",
     "web_service_services",
 )
 _SECURE_TOKEN = re.compile(r"K10[0-9a-f]{64}::[^:\s]+(:[^:\s]+)?")

@@ -55,17 +55,17 @@ def invalid_web_service(home: Home) -> Iterator[Finding]:
 def invalid_service_name(home: Home) -> Iterator[Finding]:
     """The name or the namespace of a web service is none that Kubernetes takes."""
     advice = "Use lower case letters, digits and dashes only, 63 at most; a name begins with a letter."
-    for service in _all(home):
+    for service in web_services(home):
         if not _SERVICE_NAME.fullmatch(service["name"]):
             yield Finding("Kubernetes takes no Service of this name.", f"name: {service['name']}", advice)
         if not is_dns_label(service["namespace"]):
-            yield _finding(service, "is in a namespace that cannot be", f"namespace: {service['namespace']}", advice)
+            yield finding(service, "is in a namespace that cannot be", f"namespace: {service['namespace']}", advice)
 
 
 def duplicate_service(home: Home) -> Iterator[Finding]:
     """Two web services have the same name in the same namespace."""
-    for same in _same(_all(home), lambda service: (service["namespace"], service["name"])):
-        yield _finding(
+    for same in _same(web_services(home), lambda service: (service["namespace"], service["name"])):
+        yield finding(
             same[0],
             f"is on the list {len(same)} times",
             f"images: {', '.join(str(service['image']) for service in same)}",
@@ -75,9 +75,9 @@ def duplicate_service(home: Home) -> Iterator[Finding]:
 
 def invalid_image(home: Home) -> Iterator[Finding]:
     """A web service has no image, or one with blanks in its name."""
-    for service in _present(home):
+    for service in present(home):
         if not service["image"] or re.search(r"\s", service["image"]):
-            yield _finding(
+            yield finding(
                 service,
                 "has no image that can be pulled",
                 f"image: {service['image'] or 'none'}",
@@ -88,14 +88,14 @@ def invalid_image(home: Home) -> Iterator[Finding]:
 def invalid_port(home: Home) -> Iterator[Finding]:
     """A port of a web service is out of range, or C(node_port) is set for a ClusterIP."""
     first, last = _node_ports(home)
-    for service in _present(home):
+    for service in present(home):
         for key, low, high in (("port", 1, 65535), ("service_port", 1, 65535), ("node_port", first, last)):
             if service[key] is not None and not low <= service[key] <= high:
-                yield _finding(
+                yield finding(
                     service, f"has a {key} out of range", f"{key}: {service[key]}", f"Choose one of {low} to {high}."
                 )
         if service["node_port"] is not None and service["type"] == "ClusterIP":
-            yield _finding(
+            yield finding(
                 service,
                 "has a node_port, but its type opens no port on nodes",
                 f"type: ClusterIP, node_port: {service['node_port']}",
@@ -105,10 +105,10 @@ def invalid_port(home: Home) -> Iterator[Finding]:
 
 def node_port_taken(home: Home) -> Iterator[Finding]:
     """Two web services have the same C(node_port)."""
-    for same in _same(_present(home), lambda service: service["node_port"]):
-        yield _finding(
+    for same in _same(present(home), lambda service: service["node_port"]):
+        yield finding(
             same[0],
-            f"has the node_port of {_names(same[1:])}",
+            f"has the node_port of {names(same[1:])}",
             f"node_port: {same[0]['node_port']}",
             "Give each a port of its own, or leave node_port out.",
         )
@@ -116,7 +116,7 @@ def node_port_taken(home: Home) -> Iterator[Finding]:
 
 def invalid_environment(home: Home) -> Iterator[Finding]:
     """A variable in C(env) or C(secrets) has no possible name, no text as its value, or is in both."""
-    for service in _present(home):
+    for service in present(home):
         for key in ("env", "secrets"):
             for name, value in service[key].items():
                 if not _VARIABLE.fullmatch(str(name)):
@@ -127,7 +127,7 @@ def invalid_environment(home: Home) -> Iterator[Finding]:
                     problem = f"{name} is in env and in secrets"
                 else:
                     continue
-                yield _finding(
+                yield finding(
                     service,
                     "has an environment that cannot be",
                     problem,
@@ -137,12 +137,12 @@ def invalid_environment(home: Home) -> Iterator[Finding]:
 
 def invalid_labels(home: Home) -> Iterator[Finding]:
     """A label of a web service is none that Kubernetes takes, or one that the role sets itself."""
-    for service in _present(home):
+    for service in present(home):
         for key, value in service["labels"].items():
             ours = "app.kubernetes.io/name: the role sets it" if key == "app.kubernetes.io/name" else ""
             problem = ours or label_problem(key, value)
             if problem:
-                yield _finding(
+                yield finding(
                     service,
                     "has a label that cannot be",
                     problem,
@@ -153,7 +153,7 @@ def invalid_labels(home: Home) -> Iterator[Finding]:
 
 def invalid_resources(home: Home) -> Iterator[Finding]:
     """What a web service asks for in C(resources) is no quantity as Kubernetes writes them."""
-    for service in _present(home):
+    for service in present(home):
         for key, quantities in service["resources"].items():
             if key not in ("requests", "limits") or not isinstance(quantities, Mapping):
                 problems = [f"{key}: it is not requests or limits, or no map"]
@@ -164,7 +164,7 @@ def invalid_resources(home: Home) -> Iterator[Finding]:
                     if isinstance(quantity, bool) or not _QUANTITY.fullmatch(str(quantity))
                 ]
             for problem in problems:
-                yield _finding(
+                yield finding(
                     service,
                     "has resources that Kubernetes cannot read",
                     problem,
@@ -174,13 +174,13 @@ def invalid_resources(home: Home) -> Iterator[Finding]:
 
 def invalid_probe(home: Home) -> Iterator[Finding]:
     """A probe of a web service is not made of one way to ask and of numbers."""
-    for service in _present(home):
+    for service in present(home):
         for name, probe in service["probes"].items():
             handlers = sorted(_HANDLERS & set(probe or {}))
             unknown = sorted(str(key) for key in probe or {} if key not in _HANDLERS | _PROBE_NUMBERS)
             if probe is not None and (len(handlers) != 1 or unknown or not isinstance(probe[handlers[0]], Mapping)):
                 found = f"ways to ask: {', '.join(handlers) or 'none'}"
-                yield _finding(
+                yield finding(
                     service,
                     f"has a {name} probe that cannot be",
                     found + (f"; unknown: {', '.join(unknown)}" if unknown else ""),
@@ -191,10 +191,10 @@ def invalid_probe(home: Home) -> Iterator[Finding]:
 
 def invalid_file(home: Home) -> Iterator[Finding]:
     """A file of a web service has no absolute path, or its content is not a text."""
-    for service in _present(home):
+    for service in present(home):
         for path, content in service["files"].items():
             if not re.fullmatch("/[^:]*[^:/]", str(path)) or not isinstance(content, str):
-                yield _finding(
+                yield finding(
                     service,
                     "has a file that cannot be mounted",
                     f"files: {path}{'' if isinstance(content, str) else ': its content is not a text'}",
@@ -204,14 +204,14 @@ def invalid_file(home: Home) -> Iterator[Finding]:
 
 def invalid_address(home: Home) -> Iterator[Finding]:
     """The C(address) of a web service is none, or it has an C(address) or a C(pool) and is no LoadBalancer."""
-    for service in _present(home):
+    for service in present(home):
         wish = {key: service[key] for key in ("address", "pool") if service[key] is not None}
         seen = ", ".join(f"{key}: {value}" for key, value in {"type": service["type"], **wish}.items())
         if wish and service["type"] != "LoadBalancer":
             advice = "Set its type to LoadBalancer, or leave address and pool out."
-            yield _finding(service, f"asks for an {' and a '.join(wish)}, but its type gets none", seen, advice)
+            yield finding(service, f"asks for an {' and a '.join(wish)}, but its type gets none", seen, advice)
         elif service["address"] is not None and not _address(service):
-            yield _finding(
+            yield finding(
                 service, "asks for an address that is none", seen, "Write one address, such as 192.168.1.210."
             )
 
@@ -224,7 +224,7 @@ def address_outside_pools(home: Home) -> Iterator[Finding]:
         pools = [name for name, part in ranges if address and part.holds(address)]
         if ranges and address and (not pools or pool not in (None, *pools)):
             there = ", ".join(f"{name} ({part.text})" for name, part in ranges)
-            yield _finding(
+            yield finding(
                 service,
                 f'asks for an address that is not in the pool "{pool}"' if pools else "asks for an address of no pool",
                 f"address: {service['address']}; pools: {there}",
@@ -235,9 +235,9 @@ def address_outside_pools(home: Home) -> Iterator[Finding]:
 def address_taken(home: Home) -> Iterator[Finding]:
     """Two web services ask for the same address."""
     for same in _same(_load_balancers(home), _address):
-        yield _finding(
+        yield finding(
             same[0],
-            f"asks for the address of {_names(same[1:])}",
+            f"asks for the address of {names(same[1:])}",
             f"address: {same[0]['address']}",
             "Give each an address of its own, or leave address out.",
         )
@@ -245,10 +245,10 @@ def address_taken(home: Home) -> Iterator[Finding]:
 
 def unknown_pool(home: Home) -> Iterator[Finding]:
     """A web service names a pool that is not in C(metallb_pools)."""
-    names = [pool["name"] for pool in _pools(home)]
+    names = [pool["name"] for pool in metallb_pools(home)]
     for service in _load_balancers(home):
         if names and service["pool"] is not None and service["pool"] not in names:
-            yield _finding(
+            yield finding(
                 service,
                 "names a pool that does not exist",
                 f"pool: {service['pool']}; pools: {', '.join(names)}",
@@ -262,10 +262,12 @@ def no_pool_for_service(home: Home) -> Iterator[Finding]:
     for service in _load_balancers(home):
         address = _address(service)
         holders = [name for name, part in ranges if not address or part.holds(address)]
-        pools = [pool for pool in _pools(home) if pool["name"] in holders and service["pool"] in (None, pool["name"])]
+        pools = [
+            pool for pool in metallb_pools(home) if pool["name"] in holders and service["pool"] in (None, pool["name"])
+        ]
         asks = address or service["pool"] is not None
         if pools and not any(_admits(pool, service) and (asks or pool["auto_assign"]) for pool in pools):
-            yield _finding(
+            yield finding(
                 service,
                 "gets no address: no pool is for it",
                 f"pools: {', '.join(pool['name'] for pool in pools)}; namespace: {service['namespace']}",
@@ -274,19 +276,23 @@ def no_pool_for_service(home: Home) -> Iterator[Finding]:
             )
 
 
-def _all(home: Home) -> list[Item]:
-    return valid_items("web_service_services", home.controller.setting("web_service_services"))
+def web_services(home: Home) -> list[Item]:
+    """Those that are as the role reads them."""
+    items = valid_items("web_service_services", home.controller.setting("web_service_services"))
+    return [{**item, "type": item["type"] or ("ClusterIP" if item["hosts"] else "LoadBalancer")} for item in items]
 
 
-def _present(home: Home) -> list[Item]:
-    return [service for service in _all(home) if service["state"] == "present"]
+def present(home: Home) -> list[Item]:
+    """Those that are to be there."""
+    return [service for service in web_services(home) if service["state"] == "present"]
 
 
 def _load_balancers(home: Home) -> list[Item]:
-    return [service for service in _present(home) if service["type"] == "LoadBalancer"]
+    return [service for service in present(home) if service["type"] == "LoadBalancer"]
 
 
-def _pools(home: Home) -> list[Item]:
+def metallb_pools(home: Home) -> list[Item]:
+    """The pools that are as the role reads them."""
     return valid_items("metallb_pools", home.controller.setting("metallb_pools"))
 
 
@@ -317,9 +323,11 @@ def _node_ports(home: Home) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (1, 65535)
 
 
-def _names(services: list[Item]) -> str:
+def names(services: list[Item]) -> str:
+    """What web services are called among people."""
     return " and ".join(f"{service['namespace']}/{service['name']}" for service in services)
 
 
-def _finding(service: Item, problem: str, evidence: str, advice: str) -> Finding:
-    return Finding(f'The web service "{_names([service])}" {problem}.', evidence, advice)
+def finding(service: Item, problem: str, evidence: str, advice: str) -> Finding:
+    """A fault of one web service."""
+    return Finding(f'The web service "{names([service])}" {problem}.', evidence, advice)

@@ -20,7 +20,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 Item = dict[str, t.Any]
 
 _ROLES = Path(__file__).parents[2] / "roles"
-_ROLE_OF = {"metallb_pools": "metallb", "web_service_services": "web_service"}
+_ROLE_OF = {"metallb_pools": "metallb", "traefik_entry_points": "traefik", "web_service_services": "web_service"}
 _KINDS = {str: "a text", dict: "a map", list: "a list"}
 
 

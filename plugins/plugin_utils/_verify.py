@@ -22,6 +22,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault, fault_lines
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import table
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._web_sites import site_faults
 
 _KINDS: t.Final = ("Node", "Service", "ServiceL2Status", "ConfigurationState")
 
@@ -143,14 +144,20 @@ def read_web_service(service: Mapping[str, t.Any], pages: list[Page]) -> WebServ
 
 
 def make_report(
-    objects: Iterable[KubernetesObject], services: Mapping[str, t.Any], pages: Iterable[Mapping[str, t.Any]]
+    objects: Iterable[KubernetesObject],
+    services: Mapping[str, t.Any],
+    pages: Iterable[Mapping[str, t.Any]],
+    sites: Iterable[Mapping[str, t.Any]] = (),
+    reasons: Iterable[Mapping[str, t.Any]] = (),
 ) -> dict[str, t.Any]:
     """Make the report on a cluster.
 
     services: what homecloud.k3s.kube_service_info returned of the web services.
     pages: the results of a loop of ansible.builtin.uri over what page_urls gave.
+    sites: what homecloud.k3s.web_site_info saw of them by their names.
+    reasons: why Traefik has no certificates for these, by homecloud.k3s.traefik_info.
     """
-    things, results = list(objects), list(pages)
+    things, results, seen = list(objects), list(pages), list(sites)
     of_kind = {kind: [thing for thing in things if thing["kind"] == kind] for kind in _KINDS}
     nodes = [read_node(node) for node in of_kind["Node"]]
     web_services = [
@@ -158,14 +165,15 @@ def make_report(
         for service in services["services"]
     ]
     configuration = metallb.configuration(of_kind["ConfigurationState"])
-    faults = [
+    found = [
         *node_faults(nodes),
         *metallb.refused_configuration(configuration),
         *(Fault(**fault) for fault in services["diagnosis"]),
         *chain.from_iterable(map(page_faults, web_services)),
     ]
+    faults = [*map(asdict, found), *site_faults(seen, reasons)]
     return {
-        "ok": not faults,
+        "ok": not any(fault["severity"] == "error" for fault in faults),
         "nodes": [asdict(node) for node in nodes],
         "web_services": [asdict(service) for service in web_services],
         "addresses": [
@@ -174,7 +182,8 @@ def make_report(
             for address in given["addresses"]
         ],
         "metallb_configuration": configuration,
-        "faults": [asdict(fault) for fault in faults],
+        "sites": seen,
+        "faults": faults,
     }
 
 
@@ -215,6 +224,9 @@ def report_lines(report: Mapping[str, t.Any]) -> list[str]:
             ["WEB SERVICE", "TYPE", "PODS", "URL", "HTTP STATUS"], *chain.from_iterable(map(_service_rows, services))
         ),
         table(["ADDRESS", "SERVICE", "POOL", "ANNOUNCED BY"], *given) if given else [],
+        table(["SITE", "HTTP STATUS", "CERTIFICATE OF", "DAYS LEFT", "TRUSTED"], *map(_site_row, report["sites"]))
+        if report["sites"]
+        else [],
         _configuration_lines(report["metallb_configuration"]),
         [f"{p['url']}: {p['first_line']}" for s in services for p in s["pages"] if p["first_line"]],
         fault_lines(report["faults"]),
@@ -232,6 +244,20 @@ def _service_rows(service: Mapping[str, t.Any]) -> Iterator[list[str]]:
         yield [*head, f"{service['cluster_url']} inside the cluster only", "not asked"]
     elif not service["pages"]:
         yield [*head, "none", "none"]
+
+
+def _site_row(site: Mapping[str, t.Any]) -> list[str]:
+    status = "none" if site["http_status"] == -1 else str(site["http_status"])
+    certificate = site["certificate"]
+    if not certificate:
+        return [site["url"], status, "none", "", ""]
+    return [
+        site["url"],
+        status,
+        certificate["issuer"],
+        str(certificate["days_left"]),
+        "yes" if certificate["trusted"] else "NO",
+    ]
 
 
 def _configuration_lines(configuration: Iterable[Mapping[str, str]]) -> list[str]:

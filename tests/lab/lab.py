@@ -2,7 +2,7 @@
 # Copyright (c) 2026, homecloud.k3s contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A home network in containers: nodes, a LAN, a router, a mirror of the releases."""
+"""A home network in containers: nodes, a LAN, a router, a mirror of the releases, and an internet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from homelab import build, host, inventory, network, nodes
+from homelab import build, host, internet, inventory, network, nodes
 from homelab.model import Host, Lab
 from homelab.settings import NODE_NAMES, Paths, Release
 from homelab.shell import LabError, owner, say, step
@@ -68,7 +68,7 @@ def become_root() -> None:
 
 def up(name: str, node_count: int | None, paths: Paths) -> None:
     release = Release.from_environment()
-    image = build.needed(paths.cache, release)
+    images = build.needed(paths.cache, release)
     mirror = paths.cache / "mirror"
     with step("starting the lab"):
         with host.exclusive():
@@ -78,8 +78,9 @@ def up(name: str, node_count: int | None, paths: Paths) -> None:
             nodes.remove_surplus(lab)
             network.create(lab)
         nodes.write_keys(lab)
+        internet.write_secrets(lab)
         inventory.write(lab, release, mirror)
-        nodes.start_all(lab, image, release, mirror)
+        nodes.start_all(lab, images, release, mirror)
         give_to_owner(paths.states, lab.state)
         nodes.wait_ready(lab)
     print(lab.inventory)

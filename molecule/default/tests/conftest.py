@@ -6,24 +6,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import typing as t
 
+import fixtures
 import openshift_client as oc
 import pytest
-import yaml
 from looking_glass import NODE_PORT, Glass
-from scenario import COLLECTION, Controller, Kubectl, Lab, fetch_kubectl
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scenario import Pool
+    from scenario import Controller, Kubectl, Lab, Pool
 
-sys.path.insert(0, str(COLLECTION / "tests/lab"))
+controller, k3s_version, kubectl, lab = fixtures.controller, fixtures.k3s_version, fixtures.kubectl, fixtures.lab
 
-K3S_DEFAULTS = COLLECTION / "roles/k3s/defaults/main.yml"
 # Each page of the looking glass says which pod has answered whom.
 PAGE = 'server { listen 8080; location / { return 200 "$server_addr $remote_addr\\n"; } }'
 
@@ -33,26 +29,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{name}: {value}")
-
-
-@pytest.fixture(scope="session")
-def lab() -> Lab:
-    return Lab(os.environ["LAB_NAME"])
-
-
-@pytest.fixture(scope="session")
-def controller(lab: Lab) -> Controller:
-    return Controller(lab)
-
-
-@pytest.fixture(scope="session")
-def k3s_version() -> str:
-    return str(yaml.safe_load(K3S_DEFAULTS.read_text())["k3s_version"])
-
-
-@pytest.fixture(scope="session")
-def kubectl(lab: Lab, k3s_version: str, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    return fetch_kubectl(lab, k3s_version, tmp_path_factory.mktemp("kubectl"))
 
 
 @pytest.fixture

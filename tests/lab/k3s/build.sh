@@ -3,14 +3,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Builds the stand-in for k3s: one static program, with the container runtime's programs in a zip at its end.
+# Builds the stand-in for k3s: one static program, with the container runtime's programs and Helm charts in a zip at
+# its end.
 set -eu
 
-if [ $# -ne 3 ]; then
-    echo "usage: $0 OUTPUT VERSION DEBS_DIR (the .deb files of containerd, runc and containernetworking-plugins)" >&2
+if [ $# -ne 4 ]; then
+    echo "usage: $0 OUTPUT VERSION DEBS_DIR CHARTS_DIR" \
+        "(the .deb files of containerd, runc and containernetworking-plugins; packed Helm charts)" >&2
     exit 2
 fi
-output=$(realpath "$1") version=$2 debs=$(realpath "$3")
+output=$(realpath "$1") version=$2 debs=$(realpath "$3") charts=$(realpath "$4")
 cd "$(dirname "$0")"
 
 work=$(mktemp -d)
@@ -27,7 +29,8 @@ done
 cd "$work/usr"
 python3 -m zipfile -c "$work/bundle.zip" \
     bin/containerd bin/containerd-shim-runc-v2 bin/ctr sbin/runc \
-    lib/cni/bridge lib/cni/host-local lib/cni/loopback lib/cni/portmap lib/cni/bandwidth
+    lib/cni/bridge lib/cni/host-local lib/cni/loopback lib/cni/portmap lib/cni/bandwidth \
+    "$charts"/*.tgz
 cd "$OLDPWD"
 
 # The commit that k3s --version shows names the sources here, as there is no k3s commit behind them.

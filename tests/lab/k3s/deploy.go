@@ -59,7 +59,8 @@ type deployer struct {
 	disabled []string
 }
 
-func (s *server) runDeployer(ctx context.Context) error {
+// runDeployer calls bootstrapped when the API knows the kinds of k3s.
+func (s *server) runDeployer(ctx context.Context, bootstrapped func()) error {
 	client, err := dynamic.NewForConfig(s.rest)
 	if err != nil {
 		return err
@@ -74,7 +75,12 @@ func (s *server) runDeployer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	variables := strings.NewReplacer("%{CLUSTER_DNS}%", dns, "%{CLUSTER_DOMAIN}%", s.text("cluster-domain"), "%{NODE_IP}%", s.nodeIP)
+	storage := s.text("default-local-storage-path")
+	if storage == "" {
+		storage = s.dataDir("storage")
+	}
+	variables := strings.NewReplacer("%{CLUSTER_DNS}%", dns, "%{CLUSTER_DOMAIN}%", s.text("cluster-domain"),
+		"%{NODE_IP}%", s.nodeIP, "%{DEFAULT_LOCAL_STORAGE_PATH}%", storage)
 	if err := d.writePackaged(variables); err != nil {
 		return err
 	}
@@ -89,6 +95,7 @@ func (s *server) runDeployer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	bootstrapped()
 	return poll(ctx, deployInterval, func() (bool, error) {
 		d.deployAll(ctx)
 		return false, nil
@@ -109,14 +116,23 @@ func (d *deployer) writePackaged(variables *strings.Replacer) error {
 	})
 }
 
-// bootstrap applies what Addons need themselves, and removes the disabled ones.
+// bootstrap applies what Addons need themselves, waits for the kinds of Helm, and removes the disabled Addons.
 func (d *deployer) bootstrap(ctx context.Context, manifest string) error {
 	objects, err := parseManifest([]byte(manifest))
 	if err != nil {
 		return err
 	}
-	for _, object := range objects {
+	definitions, err := helmDefinitions()
+	if err != nil {
+		return err
+	}
+	for _, object := range append(objects, definitions...) {
 		if err := d.apply(ctx, object); err != nil {
+			return err
+		}
+	}
+	for _, kind := range helmKinds {
+		if _, err := d.resource(kind, metav1.NamespaceAll); err != nil {
 			return err
 		}
 	}

@@ -155,10 +155,21 @@ func TestPackagedManifestsParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := d.manifestFiles()
-	if err != nil || len(files) != 1 || filepath.Base(files[0]) != "rolebindings.yaml" {
-		t.Fatalf("%v, files %q", err, files)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, content := range []string{bootstrap, twoMaps} {
+	contents := []string{bootstrap, twoMaps}
+	for i, name := range []string{"local-storage.yaml", "rolebindings.yaml", "traefik.yaml"} {
+		if i >= len(files) || filepath.Base(files[i]) != name {
+			t.Fatalf("%s is missing in %q", name, files)
+		}
+		content, err := os.ReadFile(files[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents = append(contents, string(content))
+	}
+	for _, content := range contents {
 		if objects, err := parseManifest([]byte(content)); err != nil || len(objects) < 2 {
 			t.Errorf("%d objects, %v", len(objects), err)
 		}

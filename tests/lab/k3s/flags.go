@@ -78,7 +78,8 @@ var (
 	imitated = strings.Fields(`config data-dir token token-file agent-token agent-token-file server node-name node-ip
 		node-label node-taint flannel-iface flannel-backend tls-san cluster-cidr service-cidr cluster-dns cluster-domain
 		service-node-port-range write-kubeconfig write-kubeconfig-mode disable kubelet-arg kube-proxy-arg
-		kube-apiserver-arg kube-controller-manager-arg kube-scheduler-arg resolv-conf pause-image`)
+		kube-apiserver-arg kube-controller-manager-arg kube-scheduler-arg resolv-conf pause-image
+		default-local-storage-path`)
 )
 
 // settings are what k3s was told, whatever the way: command line, configuration files, environment, defaults.

@@ -54,15 +54,24 @@ state = "/run/k3s/containerd"
   runtime_type = "io.containerd.runc.v2"
 `))
 
-// unpackPrograms unpacks the zip at the end of this binary to data/<hash>/bin, and points data/current there.
-func unpackPrograms(dataDir string) error {
+// openBundle opens the zip at the end of this binary.
+func openBundle() (*zip.ReadCloser, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	bundle, err := zip.OpenReader(self)
 	if err != nil {
-		return fmt.Errorf("no bundle in %s, see build.sh: %w", self, err)
+		return nil, fmt.Errorf("no bundle in %s, see build.sh: %w", self, err)
+	}
+	return bundle, nil
+}
+
+// unpackPrograms unpacks the bundle's programs to data/<hash>/bin, and points data/current there.
+func unpackPrograms(dataDir string) error {
+	bundle, err := openBundle()
+	if err != nil {
+		return err
 	}
 	defer bundle.Close()
 	sum := sha256.New()
@@ -78,6 +87,9 @@ func unpackPrograms(dataDir string) error {
 			return err
 		}
 		for _, file := range bundle.File {
+			if isChart(file) {
+				continue
+			}
 			if err := unpackFile(file, filepath.Join(partial, "bin", filepath.Base(file.Name))); err != nil {
 				return err
 			}
@@ -98,7 +110,7 @@ func unpackFile(file *zip.File, path string) error {
 		return err
 	}
 	defer source.Close()
-	target, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	target, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, file.Mode())
 	if err != nil {
 		return err
 	}

@@ -102,6 +102,9 @@ func (s *server) prepare(ctx context.Context) (datastore endpoint.ETCDConfig, er
 	if err := s.writeTokens(password); err != nil {
 		return datastore, err
 	}
+	if err := s.stageCharts(); err != nil {
+		return datastore, err
+	}
 	return datastore, s.writeKubeconfigs()
 }
 
@@ -234,7 +237,7 @@ func (s *server) writeKubeconfigs() error {
 func (s *server) newSupervisor() *supervisor {
 	dns, _ := s.clusterDNS() // the same network gave the certificate its service address
 	return &supervisor{
-		pki: s.pki, client: s.client, serverPassword: s.token.password, agentPassword: s.agent.password,
+		pki: s.pki, static: s.file("static"), client: s.client, serverPassword: s.token.password, agentPassword: s.agent.password,
 		config: clusterConfig{
 			ClusterIPRange: s.words("cluster-cidr")[0],
 			ServiceIPRange: s.words("service-cidr")[0],
@@ -305,7 +308,11 @@ func (s *server) startControllers(ctx context.Context, group *errgroup.Group) {
 			"profiling":                 "false",
 		}, s.list("kube-scheduler-arg"))
 	})
-	group.Go(func() error { return s.runDeployer(ctx) })
+	group.Go(func() error {
+		return s.runDeployer(ctx, func() {
+			group.Go(func() error { return s.runHelmController(ctx) })
+		})
+	})
 	group.Go(func() error { return runServiceLB(ctx, s.client, !slices.Contains(s.words("disable"), "servicelb")) })
 	group.Go(func() error { return s.labelOwnNode(ctx) })
 }

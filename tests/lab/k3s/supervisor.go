@@ -47,6 +47,7 @@ type clusterConfig struct {
 // supervisor is the listener on 6443: k3s's own paths, and the API server behind them.
 type supervisor struct {
 	pki            *serverPKI
+	static         string // a directory for everyone to read
 	serverPassword string
 	agentPassword  string
 	config         clusterConfig
@@ -95,6 +96,7 @@ func (s *supervisor) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ping", reply([]byte("pong")))
 	mux.HandleFunc("GET /cacerts", reply(s.pki.serverCA.pem))
+	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServer(http.Dir(s.static))))
 	mux.Handle("/v1-k3s/", s.forAgents(agents))
 	mux.HandleFunc("/", s.whenReady(proxy))
 	return mux, nil

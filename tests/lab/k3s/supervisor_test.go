@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +34,11 @@ func newTestCluster(t *testing.T) *testCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &supervisor{pki: pki, serverPassword: "server-secret", agentPassword: "agent-secret", client: fake.NewClientset(known)}
+	static := t.TempDir()
+	if err := writeFileAndDir(filepath.Join(static, "charts", "some-1.0.0+up1.0.tgz"), []byte("a chart")); err != nil {
+		t.Fatal(err)
+	}
+	s := &supervisor{pki: pki, static: static, serverPassword: "server-secret", agentPassword: "agent-secret", client: fake.NewClientset(known)}
 	s.ready.Store(true)
 	handler, err := s.handler()
 	if err != nil {
@@ -101,6 +106,8 @@ func TestAgentPathsStatusCodes(t *testing.T) {
 	}{
 		"ping needs nobody":          {path: "/ping", want: http.StatusOK},
 		"cacerts needs nobody":       {path: "/cacerts", want: http.StatusOK},
+		"charts need nobody":         {path: "/static/charts/some-1.0.0+up1.0.tgz", want: http.StatusOK},
+		"unknown chart":              {path: "/static/charts/other.tgz", want: http.StatusNotFound},
 		"anonymous":                  {path: "/v1-k3s/config", want: http.StatusForbidden},
 		"wrong password":             {path: "/v1-k3s/config", change: basic("node", "guess"), want: http.StatusUnauthorized},
 		"agent token":                {path: "/v1-k3s/config", change: basic("node", "agent-secret"), want: http.StatusOK},

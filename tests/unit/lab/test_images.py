@@ -23,7 +23,7 @@ def images(tmp_path: Path) -> list[Image]:
     return [
         Image("docker.io/rancher/mirrored-pause:3.6", {"/pause": program}, ("/pause",)),
         Image("docker.io/rancher/klipper-lb:v0.4.13", {"/pause": program}, ("/pause",)),
-        Image("docker.io/library/nginx:1.22", {"/": tree}, ("/usr/sbin/nginx", "-g", "daemon off;")),
+        Image("docker.io/library/nginx:1.22", {"/": tree}, ("/usr/sbin/nginx", "-g", "daemon off;"), user="101"),
     ]
 
 
@@ -43,6 +43,7 @@ def test_archive_is_consistent(tmp_path: Path, images: list[Image]) -> None:
             assert entry["Config"] == hashlib.sha256(config).hexdigest() + ".json"
             described = json.loads(config)
             assert described["config"]["Entrypoint"] == list(image.entrypoint)
+            assert described["config"]["User"] == image.user
             layers = [f"sha256:{hashlib.sha256(content(layer)).hexdigest()}" for layer in entry["Layers"]]
             assert described["rootfs"]["diff_ids"] == layers
         names = archive.getnames()

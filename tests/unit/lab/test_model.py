@@ -19,13 +19,21 @@ def test_layout(lab: Lab) -> None:
         "router": "192.168.100.1",
         "mirror": "192.168.100.3",
         "client": "192.168.100.50",
+        "internet": "203.0.113.53",
+        "outside": "203.0.113.50",
         "server1": "192.168.100.101",
         "agent1": "192.168.100.102",
         "agent2": "192.168.100.103",
     }
     assert [node.role for node in lab.nodes] == ["server", "agent", "agent"]
+    assert {host.name: host.addresses for host in lab.hosts if "internet" in host.addresses} == {
+        "router": {"lan": "192.168.100.1", "internet": "203.0.113.10"},
+        "internet": {"internet": "203.0.113.53"},
+        "outside": {"internet": "203.0.113.50"},
+    }
     assert lab.controller == "192.168.100.2"
     assert lab.pool == "192.168.100.200-192.168.100.225"
+    assert lab.sites == "192.168.100.200"
 
 
 def test_two_labs_share_no_container(lab: Lab) -> None:

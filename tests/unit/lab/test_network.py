@@ -45,4 +45,8 @@ def test_controller_links_of_similar_names_differ() -> None:
 
 def test_hardware_address_is_local_and_stays() -> None:
     assert cable.hardware_address("192.168.100.101") == "02:4c:c0:a8:64:65"
-    assert cable.port("192.168.100.101") == "port101"
+
+
+def test_machines_of_two_networks_share_no_port() -> None:
+    assert cable.port("lan", "192.168.100.50") == "lan50"
+    assert cable.port("internet", "203.0.113.50") == "internet50"

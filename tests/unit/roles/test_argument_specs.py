@@ -34,7 +34,7 @@ def test_every_default_is_specified(role: Path) -> None:
 
 def test_specified_defaults_are_the_defaults(role: Path) -> None:
     for entry_point, options in specs(role).items():
-        specified = {option: spec.get("default") for option, spec in options.items() if not spec.get("required")}
+        specified = {o: spec.get("default", "no default") for o, spec in options.items() if not spec.get("required")}
         assert specified == {option: defaults(role).get(option, "no default") for option in specified}, entry_point
 
 

@@ -25,15 +25,17 @@ SAMPLE = ROOT / "inventory/group_vars/all.yml"
 COLLECTIONS = str(Path(_preflight_inventory.__file__).parents[5])
 
 Thing = dict[str, t.Any]
-Render = t.Callable[[list[Thing]], dict[str, list[Thing]]]
+Render = t.Callable[..., dict[str, list[Thing]]]
+DEFAULTS: Thing = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 
 
 @pytest.fixture(name="render")
 def render_fixture(tmp_path: Path) -> Render:
     """What the templates of the role make of web services, by the names of the role's variables."""
 
-    def render(services: list[Thing]) -> dict[str, list[Thing]]:
-        (tmp_path / "templates").symlink_to(ROLE / "templates")
+    def render(services: list[Thing], **settings: object) -> dict[str, list[Thing]]:
+        if not (tmp_path / "templates").exists():
+            (tmp_path / "templates").symlink_to(ROLE / "templates")
         secrets = [
             {
                 "kind": "Secret",
@@ -45,9 +47,10 @@ def render_fixture(tmp_path: Path) -> Render:
             "hosts": "localhost",
             "gather_facts": False,
             "vars": {
+                **DEFAULTS,
+                **settings,
                 "role_path": str(ROLE),
                 "web_service_services": services,
-                "web_service_wait_timeout": 1,
                 "__web_service_secrets_applied": {"result": {"results": [{"result": secret} for secret in secrets]}},
             },
             "vars_files": [str(ROLE / "vars/main.yml")],
@@ -56,7 +59,12 @@ def render_fixture(tmp_path: Path) -> Render:
                     "name": f"Render {name}",
                     "ansible.builtin.copy": {"content": "{{ " + name + " | to_json }}", "dest": str(tmp_path / name)},
                 }
-                for name in ("__web_service_wanted", "__web_service_secrets", "__web_service_unwanted")
+                for name in (
+                    "__web_service_wanted",
+                    "__web_service_secrets",
+                    "__web_service_unwanted",
+                    "__web_service_unwanted_routes",
+                )
             ],
         }
         playbook = tmp_path / "play.yml"
@@ -161,11 +169,105 @@ def test_what_is_not_wanted_any_more(render: Render) -> None:
         {"name": "old", "state": "absent"},
     ]
     rendered = render(services)
-    assert {thing["metadata"]["name"] for thing in rendered["__web_service_wanted"]} == {"mysite", "mysite-files"}
+    assert names(rendered["__web_service_wanted"]) == {"mysite", "mysite-files"}
     assert [(thing["kind"], thing["metadata"]["name"]) for thing in rendered["__web_service_unwanted"]] == [
         ("Secret", "mysite-secrets"),
+        ("Secret", "mysite-auth"),
         ("Service", "old"),
         ("Deployment", "old"),
         ("ConfigMap", "old-files"),
         ("Secret", "old-secrets"),
+        ("Secret", "old-auth"),
     ]
+    assert [(thing["kind"], thing["metadata"]["name"]) for thing in rendered["__web_service_unwanted_routes"]] == [
+        ("IngressRoute", "mysite"),
+        ("IngressRoute", "mysite-http"),
+        ("Middleware", "mysite-auth"),
+        ("IngressRoute", "old"),
+        ("IngressRoute", "old-http"),
+        ("Middleware", "old-auth"),
+    ]
+
+
+def names(objects: list[Thing]) -> set[str]:
+    return {thing["metadata"]["name"] for thing in objects}
+
+
+HOSTS: Thing = {"name": "mysite", "image": "nginx:1.28", "hosts": ["a.home.example", "b.home.example"]}
+ACME: Thing = {"traefik_acme_email": "me@home.example"}
+
+
+@pytest.mark.parametrize(
+    ("service", "settings", "routes"),
+    [
+        ({}, {}, {"mysite": ("web", None)}),
+        ({"tls": True}, {}, {"mysite": ("websecure", {"certResolver": ""}), "mysite-http": ("web", None)}),
+        ({}, ACME, {"mysite": ("websecure", {"certResolver": "le"})}),
+        ({}, {**ACME, "traefik_acme_resolver": "ca"}, {"mysite": ("websecure", {"certResolver": "ca"})}),
+        (
+            {},
+            {**ACME, "traefik_redirect": False},
+            {"mysite": ("websecure", {"certResolver": "le"}), "mysite-http": ("web", None)},
+        ),
+        ({"tls": False}, {**ACME, "traefik_redirect": False}, {"mysite": ("web", None)}),
+    ],
+)
+def test_entry_points(render: Render, service: Thing, settings: Thing, routes: Thing) -> None:
+    rendered = render([{**HOSTS, **service}], **settings)
+    made = [thing for thing in rendered["__web_service_wanted"] if thing["kind"] == "IngressRoute"]
+    assert {
+        thing["metadata"]["name"]: (*thing["spec"]["entryPoints"], thing["spec"].get("tls")) for thing in made
+    } == routes
+    assert not names(made) & {
+        thing["metadata"]["name"]
+        for thing in rendered["__web_service_unwanted_routes"]
+        if thing["kind"] == "IngressRoute"
+    }
+
+
+def test_a_web_service_with_names_is_reached_through_traefik(render: Render) -> None:
+    account = {"username": "me", "password": "hunter2"}
+    service = {**HOSTS, "path": "/wiki", "middlewares": ["compress"], "basic_auth": account, "service_port": 8080}
+    rendered = render([service])
+    objects = rendered["__web_service_wanted"]
+    assert of_kind(objects, "Service")["spec"]["type"] == "ClusterIP"
+    (rule,) = of_kind(objects, "IngressRoute")["spec"]["routes"]
+    assert rule["match"] == "(Host(`a.home.example`) || Host(`b.home.example`)) && PathPrefix(`/wiki`)"
+    assert rule["services"] == [{"name": "mysite", "port": 8080}]
+    assert rule["middlewares"] == [{"name": "mysite-auth"}, {"name": "compress"}]
+    (secret,) = rendered["__web_service_secrets"]
+    middleware = of_kind(objects, "Middleware")
+    assert middleware["spec"]["basicAuth"]["secret"] == secret["metadata"]["name"] == middleware["metadata"]["name"]
+    assert {key: base64.b64decode(value).decode() for key, value in secret["data"].items()} == account
+    assert "hunter2" not in str(objects)
+
+
+def test_a_service_of_a_type_that_is_asked_for_keeps_it(render: Render) -> None:
+    objects = render([{**HOSTS, "type": "LoadBalancer"}])["__web_service_wanted"]
+    assert of_kind(objects, "Service")["spec"]["type"] == "LoadBalancer"
+
+
+@pytest.mark.parametrize("files", [{}, {"/etc/a": "b"}])
+def test_a_volume_outlives_the_pods(render: Render, files: Thing) -> None:
+    volume = {"path": "/data", "size": "1Gi"}
+    service = {"name": "wiki", "image": "wiki:4", "volume": volume, "files": files}
+    rendered = render([service])
+    objects = rendered["__web_service_wanted"]
+    claim = of_kind(objects, "PersistentVolumeClaim")
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    deployment = of_kind(objects, "Deployment")["spec"]
+    assert deployment["strategy"] == {"type": "Recreate"}
+    pod = deployment["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["mountPath"] == "/data")
+    (disk,) = (disk for disk in pod["volumes"] if disk["name"] == mount["name"])
+    assert disk["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert len(pod["volumes"]) == len(container["volumeMounts"]) == 1 + len(files)
+    gone = render([{"name": "wiki", "state": "absent"}])["__web_service_unwanted"]
+    assert "PersistentVolumeClaim" not in {thing["kind"] for thing in gone}
+
+
+def test_a_kind_of_disk_is_asked_for(render: Render) -> None:
+    volume = {"path": "/data", "size": "1Gi", "storage_class": "nfs"}
+    objects = render([{"name": "wiki", "image": "wiki:4", "volume": volume}])["__web_service_wanted"]
+    assert of_kind(objects, "PersistentVolumeClaim")["spec"]["storageClassName"] == "nfs"

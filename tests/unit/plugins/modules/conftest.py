@@ -65,7 +65,7 @@ class Api:
         there = any((kind, api_version) == (thing["kind"], thing["apiVersion"]) for thing in self.things)
         if not there and api_version.startswith("metallb.io/"):
             raise ResourceNotFoundError(f"no matches for {kind}")
-        return Resource(self, kind)
+        return Resource(self, kind, api_version)
 
 
 @dataclass
@@ -74,6 +74,7 @@ class Resource:
 
     api: Api
     kind: str
+    api_version: str
 
     def get(self, name: str = "", namespace: str = "", **options: object) -> Response:
         from kubernetes.dynamic.exceptions import NotFoundError
@@ -94,7 +95,7 @@ class Resource:
             and labels.items() <= (thing["metadata"].get("labels") or {}).items()
         ]
         if name and not found:
-            raise NotFoundError(Answered(404, f"{name} not found"))  # type: ignore[no-untyped-call]
+            raise NotFoundError(Answered(404, f"{name} not found"))
         return Response(found[0] if name else {"items": found})
 
     def server_side_apply(self, body: Thing, **options: object) -> Response:
@@ -122,11 +123,12 @@ class Resource:
         assert body["preconditions"]["uid"] == thing["metadata"]["uid"]
         self.api.things.remove(thing)
         if self.api.deleted_by_others:
-            raise NotFoundError(Answered(404, f"{name} not found"))  # type: ignore[no-untyped-call]
+            raise NotFoundError(Answered(404, f"{name} not found"))
         self.api.things += self.api.after_deletion
 
     def _things(self) -> list[Thing]:
-        return [thing for thing in self.api.things if thing["kind"] == self.kind]
+        here = (self.kind, self.api_version)
+        return [thing for thing in self.api.things if (thing["kind"], thing["apiVersion"]) == here]
 
 
 class Answered(Exception):

@@ -31,6 +31,7 @@ VERSION = "v1.36.2+k3s1"
 NOW = 1_790_000_000.0
 GONE = object()
 Changes = dict[str, t.Any]
+DNS: t.Final = {"acme_email": "me@home.example", "acme_challenge": "dns", "acme_dns_provider": "hetzner"}
 
 
 def reading(number: int) -> dict[str, t.Any]:
@@ -130,6 +131,10 @@ def web(*services: Changes, **all_of_them: object) -> Changes:
     """Web services, one if none is given."""
     sound = {"name": "mysite", "image": "nginx:1.28", **all_of_them}
     return {"hostvars localhost web_service_services": [{**sound, **service} for service in services or ({},)]}
+
+
+def traefik(**settings: object) -> Changes:
+    return {f"hostvars localhost traefik_{key}": value for key, value in settings.items()}
 
 
 def running(**server: object) -> Changes:
@@ -349,6 +354,54 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("no_pool_for_service", web(address="192.168.1.210") | pool(namespaces=["prod"])),
     ("no_pool_for_service", web(pool="home") | pool(namespaces=["prod"])),
     ("no_pool_for_service", web() | pool(auto_assign=False)),
+    ("invalid_host", web(hosts=["https://mysite.home.example/"])),
+    ("invalid_host", web(hosts=["*.home.example"])),
+    ("invalid_host", web(hosts=["my_site`) || Host(`b"])),
+    ("invalid_host", traefik(dashboard_host="192.168.1.200:8080", dashboard_password="geheim")),
+    ("host_taken", web({}, {"name": "two"}, hosts=["mysite.home.example"])),
+    ("host_taken", web({}, {"name": "two", "hosts": ["MySite.home.example"]}, hosts=["mysite.home.example"])),
+    (
+        "host_taken",
+        web(hosts=["a.home.example"]) | traefik(dashboard_host="A.home.example", dashboard_password="geheim"),
+    ),
+    ("invalid_route", web(hosts=["a.home.example"], path="wiki")),
+    ("invalid_route", web(hosts=["a.home.example"], path="/a`b")),
+    ("invalid_route", web(hosts=["a.home.example"], middlewares=["default/auth"])),
+    ("invalid_route", web(path="/wiki")),
+    ("invalid_route", web(tls=False)),
+    ("invalid_route", web(middlewares=["auth"])),
+    ("invalid_route", web(basic_auth={"username": "me", "password": "geheim"})),
+    ("redirected_to_nothing", web(hosts=["a.home.example"], tls=False) | traefik(acme_email="me@home.example")),
+    ("redirected_to_nothing", web(hosts=["a.home.example"], tls=False) | traefik(redirect=True)),
+    ("invalid_volume", web(volume={"path": "data", "size": "1Gi"})),
+    ("invalid_volume", web(volume={"path": "/data", "size": "1Gi"}, files={"/data": "a"})),
+    ("invalid_volume", web(volume={"path": "/data", "size": "1 GB"})),
+    ("invalid_volume", web(volume={"path": "/data", "size": "1Gi"}, replicas=2)),
+    ("invalid_acme", traefik(acme_email="me")),
+    ("invalid_acme", traefik(acme_email="me@example.org")),
+    ("invalid_acme", traefik(acme_email="me@home.example", acme_authority="prod")),
+    ("invalid_acme", traefik(acme_email="me@home.example", acme_authority="http://ca.home.example/")),
+    ("invalid_acme", traefik(acme_email="me@home.example", acme_resolver="my le")),
+    ("invalid_acme", traefik(acme_email="me@home.example", acme_ca="/etc/ssl/ca.pem")),
+    ("invalid_dns_challenge", traefik(acme_email="me@home.example", acme_challenge="dns")),
+    ("invalid_dns_challenge", traefik(**DNS, acme_dns_secrets={"MY KEY": "a"})),
+    ("invalid_dns_challenge", traefik(**DNS, acme_dns_secrets={"KEY": None})),
+    ("invalid_dashboard", traefik(dashboard_host="traefik.home.example")),
+    ("invalid_traefik_address", traefik(address="192.168.1.210", pool="home")),
+    ("invalid_traefik_address", traefik(address="home")),
+    ("invalid_traefik_address", traefik(address="192.168.1.99")),
+    ("invalid_traefik_address", traefik(pool="dmz")),
+    ("invalid_traefik_address", traefik(address="192.168.1.210") | web(address="192.168.1.210")),
+    ("invalid_entry_point", traefik(entry_points=[{"name": "smtp"}])),
+    ("invalid_entry_point", traefik(entry_points=[{"name": "web", "port": 2525}])),
+    ("invalid_entry_point", traefik(entry_points=[{"name": "a b", "port": 2525}])),
+    ("invalid_entry_point", traefik(entry_points=[{"name": "smtp", "port": 25}])),
+    ("invalid_entry_point", traefik(entry_points=[{"name": "smtp", "port": 8443}])),
+    ("invalid_entry_point", traefik(entry_points=[{"name": "smtp", "port": 2525, "exposed_port": 443}])),
+    ("invalid_entry_point", traefik(entry_points=[{"name": n, "port": 2525} for n in ("smtp", "mail")])),
+    ("invalid_entry_point", traefik(entry_points=[{"name": "smtp", "port": p} for p in (2525, 2526)])),
+    ("traefik_disabled", web(hosts=["a.home.example"]) | config(disable="traefik,servicelb")),
+    ("traefik_disabled", traefik(acme_email="me@home.example") | config(disable="traefik,servicelb")),
 ]
 
 DUBIOUS: t.Final[list[tuple[str, Changes]]] = [
@@ -462,6 +515,21 @@ FINE: t.Final[list[Changes]] = [
     web(namespace="prod") | pool(namespaces=["prod"]),
     web() | pool(namespaces=["prod"], namespace_selectors=[{"matchLabels": {"public": "yes"}}]),
     web({}, {"name": "old", "state": "absent", "address": "10.0.0.1"}),
+    web(hosts=["a.home.example", "B.home.example"], path="/wiki", middlewares=["auth"], tls=True),
+    web({"path": "/a"}, {"name": "two", "path": "/b"}, hosts=["a.home.example"]),
+    web({}, {"name": "two", "state": "absent"}, hosts=["a.home.example"]),
+    web(hosts=["a.home.example"], basic_auth={"username": "me", "password": "geheim"}),
+    web(hosts=["a.home.example"], tls=False) | traefik(acme_email="me@home.example", redirect=False),
+    web(volume={"path": "/data", "size": "500Mi"}, files={"/etc/a": "b"}),
+    web(hosts=["a.home.example"], type="LoadBalancer", address="192.168.1.210"),
+    traefik(acme_email="me@home.example", acme_ca="-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n"),
+    traefik(acme_email="me@example.org", acme_authority="https://ca.home.example:14000/dir"),
+    traefik(acme_email="", acme_authority="prod"),
+    traefik(**DNS, acme_dns_secrets={"HETZNER_API_KEY": "a", "TTL": 60}),
+    traefik(dashboard_host="traefik.home.example", dashboard_password="geheim"),
+    traefik(address="192.168.1.210"),
+    traefik(pool="home"),
+    traefik(entry_points=[{"name": "smtp", "port": 2525, "exposed_port": 25}, {"name": "imap", "port": 1143}]),
 ]
 """What comes near to a fault and is none."""
 

@@ -117,6 +117,7 @@ def test_a_cluster_that_serves_has_no_fault() -> None:
             {"component": "controller", "result": "Valid", "error": ""},
             {"component": "speaker-node1", "result": "Valid", "error": ""},
         ],
+        "sites": [],
         "faults": [],
     }
 

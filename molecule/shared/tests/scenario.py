@@ -89,8 +89,10 @@ class Lab:
     @property
     def settings(self) -> dict[str, t.Any]:
         """What the inventory of the lab has beyond the sample home."""
-        text = Path(self.facts["paths"]["inventory"], "group_vars/all/lab.yml").read_text()
-        settings: dict[str, t.Any] = yaml.safe_load(text)
+        places = Path(self.facts["paths"]["inventory"], "group_vars/all")
+        settings: dict[str, t.Any] = {}
+        for name in ("lab.yml", "scenario.yml"):
+            settings |= yaml.safe_load((places / name).read_text())
         return settings
 
     @property

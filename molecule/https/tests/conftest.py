@@ -1,0 +1,26 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all tests of the scenario share."""
+
+from __future__ import annotations
+
+import typing as t
+
+import fixtures
+import pytest
+from world import World
+
+if t.TYPE_CHECKING:
+    from scenario import Controller, Kubectl, Lab
+
+controller, k3s_version, kubectl, lab = fixtures.controller, fixtures.k3s_version, fixtures.kubectl, fixtures.lab
+
+
+@pytest.fixture(scope="session")
+def world(lab: Lab, kubectl: Kubectl, controller: Controller) -> World:
+    """The home and the internet around it, where everybody trusts the lab's authority."""
+    world = World(lab, kubectl, controller)
+    world.trust_authority()
+    return world
