@@ -172,14 +172,15 @@ def part_of(tree: list[dict[str, t.Any]], way: Way) -> t.Any:  # noqa: ANN401 - 
 
 @settings(max_examples=200, deadline=None)
 @over(damages)
+@example([(WAYS[0], "ip"), ((*WAYS[0], 0), None)])  # nothing of a text can be changed
 def test_damaged_rules_of_nftables(changes: list[tuple[Way, t.Any]]) -> None:
     tree = copy.deepcopy(TREE)
     for way, new in changes:
         try:
             body = part_of(tree, way[:-1])
-            body[way[-1]]
-        except (IndexError, KeyError, TypeError):  # gone by an earlier change
+            body[way[-1]]  # an earlier change may have taken it, or have put a text there, which cannot be changed
+            # A way stands for what is there in the rules as they were.
+            body[way[-1]] = copy.deepcopy(part_of(TREE, new)) if isinstance(new, tuple) else new
+        except (IndexError, KeyError, TypeError):
             continue
-        # A way stands for what is there in the rules as they were.
-        body[way[-1]] = copy.deepcopy(part_of(TREE, new)) if isinstance(new, tuple) else new
     make_sense(answers(json.dumps({"nftables": tree}), OF_NFT))
