@@ -59,7 +59,8 @@ def configuration(config: KubernetesObject | None, values: object, field_manager
     """What the chart is told over what k3s tells it. values: its text, read as YAML."""
     if config is None:
         return None
-    return {"settings": values or {}, "ours": field_manager in managers(config)}
+    content = config["spec"].get("valuesContent") or ""
+    return {"settings": values or {}, "values_content": content, "ours": field_manager in managers(config)}
 
 
 def deployment(thing: KubernetesObject | None) -> dict[str, t.Any] | None:
@@ -87,6 +88,11 @@ def not_in_force(thing: KubernetesObject | None, values: Mapping[str, t.Any]) ->
         return [f"Traefik was not given {argument}" for argument in missing]
     ready, wanted = pod_counts(thing)
     return [] if is_ready(thing) else [f"{ready} of {wanted} pods are ready"]
+
+
+def not_finished(job: KubernetesObject | None) -> list[str]:
+    """What Helm has yet to do, in words: some of what it changes comes after the Deployment. A job may be gone."""
+    return [] if job is None or (job.get("status") or {}).get("succeeded") else ["Helm has not finished"]
 
 
 def _deployment(values: Mapping[str, t.Any]) -> Mapping[str, t.Any]:
@@ -180,20 +186,19 @@ def storage(text: str) -> Storage:
     return Storage(hashlib.sha256(text.encode()).hexdigest(), names)
 
 
-def job_fault(pods: Iterable[KubernetesObject], log: str) -> Fault | None:
-    """Why Helm does not bring Traefik what it should; None if it may just need more time."""
-    for pod in pods:
-        for status in (pod.get("status") or {}).get("containerStatuses") or []:
-            ended = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated")
-            if ended and ended.get("exitCode"):
-                return Fault(
-                    "helm_failed",
-                    "error",
-                    "Helm cannot apply the values to the chart of Traefik. The Traefik that runs is as it was before.",
-                    f"pod {pod['metadata']['name']}, {status.get('restartCount', 0)} restarts: {_last_error(log)}",
-                    'Correct what it names, mostly in "traefik_values"; "kubectl --namespace kube-system logs '
-                    f'{pod["metadata"]["name"]}" shows all of it.',
-                )
+def job_fault(pod: KubernetesObject, log: str) -> Fault | None:
+    """Why Helm does not bring Traefik what it should; None if it may just need more time. log: that of its pod."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or []:
+        ended = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated")
+        if ended and ended.get("exitCode"):
+            return Fault(
+                "helm_failed",
+                "error",
+                "Helm cannot apply the values to the chart of Traefik. If it had begun, k3s takes Traefik away.",
+                f"pod {pod['metadata']['name']}, {status.get('restartCount', 0)} restarts: {_last_error(log)}",
+                'Correct what it names, mostly in "traefik_values"; "kubectl --namespace kube-system logs '
+                f'{pod["metadata"]["name"]}" shows all of it.',
+            )
     return None
 
 

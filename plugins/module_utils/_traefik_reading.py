@@ -27,6 +27,7 @@ _PODS: t.Final = {**_HERE, "label_selector": "app.kubernetes.io/instance=traefik
 _CHART_LABEL: t.Final = "helmcharts.helm.cattle.io/chart"
 # Helm is tried again and again. Once may be the API's fault, as when it restarts.
 _FAILURES: t.Final = 2
+_JOB: t.Final = f"helm-install-{traefik.NAME}"
 # An access log may have many lines between those that matter.
 _LOG_LINES: t.Final = 20_000
 
@@ -66,7 +67,7 @@ def look(cluster: Cluster, wish: Wish) -> Look:
     kinds = _definition(cluster, "ingressroutes.traefik.io")
     pods = cluster.objects("Pod", "v1", **_PODS)
     lacking = [
-        *traefik.not_in_force(thing, wish.values),
+        *(traefik.not_in_force(thing, wish.values) or traefik.not_finished(_named(cluster, "Job", "batch/v1", _JOB))),
         *([] if kinds else ["the API does not know IngressRoutes yet"]),
     ]
     told = _told(
@@ -144,12 +145,12 @@ def _failures(cluster: Cluster) -> dict[str, int]:
 
 def explain(cluster: Cluster) -> list[Fault]:
     """Why the values do not come into force."""
-    jobs = _helm_pods(cluster)
-    logs = "\n".join(cluster.log(pod) or cluster.log(pod, previous=True) for pod in jobs)
+    # What made it fail is in the log of the try before, unless this one has failed, too.
+    tries = [(pod, cluster.log(pod, previous=True) + cluster.log(pod)) for pod in _helm_pods(cluster)]
     events = Events(cluster.objects("Event", "v1", **_HERE))
     claim = _named(cluster, "PersistentVolumeClaim", "v1")
     unbound = events.last(claim, "FailedBinding", "ProvisioningFailed") if claim else ""
-    found = [traefik.job_fault(jobs, logs), traefik.storage_fault(claim, unbound)]
+    found = [*(traefik.job_fault(pod, log) for pod, log in tries), traefik.storage_fault(claim, unbound)]
     kinds = {"Deployment": "apps/v1", "Pod": "v1", "Event": "v1"}
     things = [thing for kind, version in kinds.items() for thing in cluster.objects(kind, version, **_HERE)]
     mine = [thing for thing in things if thing["kind"] != "Deployment" or thing["metadata"]["name"] == traefik.NAME]

@@ -114,7 +114,10 @@ configuration:
   description: The HelmChartConfig of Traefik. V(null) if there is none.
   returned: success
   type: dict
-  sample: {ours: true, settings: {additionalArguments: [--accesslog=true]}}
+  sample:
+    ours: true
+    settings: {additionalArguments: [--accesslog=true]}
+    values_content: "additionalArguments: [--accesslog=true]\n"
   contains:
     ours:
       description: Whether O(field_manager) made it.
@@ -124,6 +127,10 @@ configuration:
       description: The values that it gives to the chart.
       type: dict
       sample: {additionalArguments: [--accesslog=true]}
+    values_content:
+      description: The same as it is written.
+      type: str
+      sample: "additionalArguments: [--accesslog=true]\n"
 deployment:
   description: Traefik itself. V(null) if it is not there.
   returned: success

@@ -57,7 +57,8 @@ def test_the_result_is_as_documented(run: Run, shape: t.Callable[[object], objec
 def test_values_that_are_in_force(run: Run, traefik: Api) -> None:
     result = run(values=values(traefik), wait=True, wait_timeout=0)
     assert result["in_force"]
-    assert result["configuration"] == {"ours": True, "settings": values(traefik)}
+    content = one(traefik, "HelmChartConfig")["spec"]["valuesContent"]
+    assert result["configuration"] == {"ours": True, "settings": values(traefik), "values_content": content}
     assert result["chart"] == {"version": "39.0.701+up39.0.7", "major": 39}
     assert (result["deployment"]["version"], result["deployment"]["ready"]) == ("3.6.12", 1)
     assert result["addresses"] == ["192.168.100.200"]
@@ -80,6 +81,17 @@ def test_values_that_are_not_in_force(run: Run, traefik: Api, change: Thing, lac
     result = run(values=wanted, wait=True, wait_timeout=0)
     assert result["failed"]
     assert lacking in result["msg"]
+
+
+@pytest.mark.parametrize(("status", "in_force"), [({}, False), ({"active": 1}, False), ({"succeeded": 1}, True)])
+def test_values_are_in_force_only_when_helm_has_done_all_its_work(
+    run: Run, traefik: Api, status: Thing, in_force: bool
+) -> None:
+    name = {"name": "helm-install-traefik", "namespace": "kube-system"}
+    traefik.things.append({"apiVersion": "batch/v1", "kind": "Job", "metadata": name, "status": status})
+    result = run(values=values(traefik), wait=True, wait_timeout=0)
+    assert result.get("failed", False) is not in_force
+    assert ("Helm has not finished" in result.get("msg", "")) is not in_force
 
 
 def test_names_of_arguments_have_no_case(run: Run, traefik: Api) -> None:
