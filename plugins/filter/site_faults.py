@@ -11,12 +11,16 @@ author: homecloud.k3s contributors (@homecloud-k3s)
 version_added: 0.1.0
 description:
   - Judges what M(homecloud.k3s.web_site_info) saw of sites behind Traefik.
-positional: reasons
+positional: cert_resolver, reasons
 options:
   _input:
     description: The sites, as RV(homecloud.k3s.web_site_info#module:sites).
     type: list
     elements: dict
+    required: true
+  cert_resolver:
+    description: The name of the certificate resolver that gets their certificates. Empty if there is none.
+    type: str
     required: true
   reasons:
     description:
@@ -24,13 +28,13 @@ options:
       - They are only told where a certificate is lacking.
     type: list
     elements: dict
-    required: true
+    default: []
 """
 
 EXAMPLES = r"""
 - name: Show what is wrong with sites
   ansible.builtin.debug:
-    msg: "{{ sites | homecloud.k3s.site_faults([]) }}"
+    msg: "{{ sites | homecloud.k3s.site_faults('le') }}"
   vars:
     sites:
       - url: https://mysite.home.example/

@@ -35,8 +35,8 @@ options:
     type: list
     elements: dict
     default: []
-  reasons:
-    description: Why there are no certificates for them, as RV(homecloud.k3s.traefik_info#module:diagnosis).
+  site_faults:
+    description: What is wrong with them, as P(homecloud.k3s.site_faults#filter) says.
     type: list
     elements: dict
     default: []

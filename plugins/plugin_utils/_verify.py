@@ -22,7 +22,6 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault, fault_lines
 from ansible_collections.homecloud.k3s.plugins.module_utils._text import table
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._web_sites import site_faults
 
 _KINDS: t.Final = ("Node", "Service", "ServiceL2Status", "ConfigurationState")
 
@@ -148,14 +147,14 @@ def make_report(
     services: Mapping[str, t.Any],
     pages: Iterable[Mapping[str, t.Any]],
     sites: Iterable[Mapping[str, t.Any]] = (),
-    reasons: Iterable[Mapping[str, t.Any]] = (),
+    site_faults: Iterable[Mapping[str, t.Any]] = (),
 ) -> dict[str, t.Any]:
     """Make the report on a cluster.
 
     services: what homecloud.k3s.kube_service_info returned of the web services.
     pages: the results of a loop of ansible.builtin.uri over what page_urls gave.
     sites: what homecloud.k3s.web_site_info saw of them by their names.
-    reasons: why Traefik has no certificates for these, by homecloud.k3s.traefik_info.
+    site_faults: what the filter of that name says of these.
     """
     things, results, seen = list(objects), list(pages), list(sites)
     of_kind = {kind: [thing for thing in things if thing["kind"] == kind] for kind in _KINDS}
@@ -171,7 +170,7 @@ def make_report(
         *(Fault(**fault) for fault in services["diagnosis"]),
         *chain.from_iterable(map(page_faults, web_services)),
     ]
-    faults = [*map(asdict, found), *site_faults(seen, reasons)]
+    faults = [*map(asdict, found), *map(dict, site_faults)]
     return {
         "ok": not any(fault["severity"] == "error" for fault in faults),
         "nodes": [asdict(node) for node in nodes],

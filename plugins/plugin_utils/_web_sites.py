@@ -12,7 +12,6 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from itertools import chain
 from urllib.parse import urlsplit
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
@@ -78,14 +77,18 @@ def _has_resolver(spec: Item) -> bool:
     return bool((spec.get("tls") or {}).get("certResolver"))
 
 
-def site_faults(sites: Iterable[Item], reasons: Iterable[Item] = ()) -> list[dict[str, t.Any]]:
-    """What is wrong with sites. reasons: why Traefik has no certificates for them, by homecloud.k3s.traefik_info."""
-    faults = [asdict(fault) for fault in chain.from_iterable(map(_faults, sites))]
+def site_faults(sites: Iterable[Item], cert_resolver: str, reasons: Iterable[Item] = ()) -> list[dict[str, t.Any]]:
+    """What is wrong with sites.
+
+    cert_resolver: the one of Traefik that gets their certificates; empty if there is none.
+    reasons: why it got none for them, by homecloud.k3s.traefik_info.
+    """
+    faults = [asdict(fault) for site in sites for fault in _faults(site, cert_resolver)]
     lacks = any(fault["code"] == "no_certificate" for fault in faults)
     return [*faults, *(map(dict, reasons) if lacks else ())]
 
 
-def _faults(site: Item) -> Iterator[Fault]:
+def _faults(site: Item, cert_resolver: str) -> Iterator[Fault]:
     if site["error"]:
         yield Fault(
             "no_site",
@@ -112,18 +115,27 @@ def _faults(site: Item) -> Iterator[Fault]:
             "Look whether the pods of the web service are ready, and at what they log.",
         )
     if site["certificate"]:
-        yield from _certificate_faults(site["url"], site["certificate"])
+        yield from _certificate_faults(site["url"], site["certificate"], cert_resolver)
 
 
-def _certificate_faults(url: str, certificate: Item) -> Iterator[Fault]:
+def _certificate_faults(url: str, certificate: Item, cert_resolver: str) -> Iterator[Fault]:
     seen = certificate["problem"] or f"of {certificate['issuer']}, ends on {certificate['not_after'][:10]}"
-    if certificate["self_signed"]:
+    if certificate["self_signed"] and not cert_resolver:
+        yield Fault(
+            "nobody_asked",
+            "warning",
+            f"{url} has the certificate that Traefik shows where it has none, as nobody is asked for a better one.",
+            seen,
+            "Set traefik_acme_email, or give Traefik a certificate of your own by a TLSStore. "
+            "Without tls it is reached by plain HTTP.",
+        )
+    elif certificate["self_signed"]:
         yield Fault(
             "no_certificate",
             "error",
             f"{url} has no certificate yet, but the one that Traefik shows where it has none.",
             seen,
-            "If no reason follows, wait a minute and run it again. Without traefik_acme_email nobody is asked for one.",
+            "If no reason follows, wait a minute and run it again.",
         )
     elif not certificate["valid"]:
         yield Fault(

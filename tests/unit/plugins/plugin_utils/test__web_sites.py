@@ -118,7 +118,7 @@ def site(*certificates: object, **other: object) -> Thing:
     ],
 )
 def test_what_is_wrong_with_a_site(seen: Thing, code: str, severity: str) -> None:
-    (fault,) = site_faults([seen])
+    (fault,) = site_faults([seen], "le")
     assert (fault["code"], fault["severity"]) == (code, severity)
     assert seen["url"] in fault["message"]
     assert fault["evidence"]
@@ -136,14 +136,20 @@ def test_what_is_wrong_with_a_site(seen: Thing, code: str, severity: str) -> Non
     ],
 )
 def test_a_site_that_is_well(seen: Thing) -> None:
-    assert site_faults([seen]) == []
+    assert site_faults([seen], "le") == []
 
 
 def test_reasons_are_told_only_where_a_certificate_is_lacking() -> None:
     reason = {"code": "acme_rate_limited"}
-    assert site_faults([site()], [reason]) == []
-    faults = site_faults([site(), site(DEFAULT)], [reason])
+    assert site_faults([site()], "le", [reason]) == []
+    faults = site_faults([site(), site(DEFAULT)], "le", [reason])
     assert [fault["code"] for fault in faults] == ["no_certificate", "acme_rate_limited"]
+
+
+def test_a_certificate_that_nobody_is_asked_for_is_no_error() -> None:
+    (fault,) = site_faults([site(DEFAULT)], "", [{"code": "acme_refused"}])
+    assert (fault["code"], fault["severity"]) == ("nobody_asked", "warning")
+    assert "traefik_acme_email" in fault["advice"]
 
 
 def route(name: str, hosts: list[str], **spec: object) -> Thing:
