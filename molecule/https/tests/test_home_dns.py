@@ -67,14 +67,13 @@ def written(lab: Lab, host: str, file: str, text: str) -> Iterator[None]:
 
 
 @contextmanager
-def ipv6_outside(lab: Lab) -> Iterator[None]:
+def ipv6_outside(world: World) -> Iterator[None]:
     """All names of the home have an IPv6 address in the world's DNS, too."""
-    change = f"printf 'update {{}} *.home.example. 1 AAAA {IPV6}\\nsend\\n' | nsupdate -k /etc/bind/tsig.key"
-    lab.sh("internet", change.format("add"))
+    world.lookups(f"update add *.home.example. 1 AAAA {IPV6}")
     try:
         yield
     finally:
-        lab.sh("internet", change.format("delete"))
+        world.lookups(f"update delete *.home.example. 1 AAAA {IPV6}")
 
 
 def there(lab: Lab) -> list[str]:
@@ -107,9 +106,9 @@ def home(controller: Controller, world: World, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def served(home: Home, lab: Lab) -> Iterator[Home]:
+def served(home: Home, world: World, lab: Lab) -> Iterator[Home]:
     """The same, whose clients ask it, as they would be told by the router."""
-    with ipv6_outside(lab), written(lab, "client", "/etc/resolv.conf", f"nameserver {lab.address(SERVER)}\n"):
+    with ipv6_outside(world), written(lab, "client", "/etc/resolv.conf", f"nameserver {lab.address(SERVER)}\n"):
         done = home.site()
         assert done.code == 0, done.output
         assert done.changed[SERVER]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import subprocess
 import typing as t
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from scenario import Controller, Kubectl, Lab, Result
 
 PUBLISH = Path(__file__).with_name("publish.yml")
@@ -74,11 +76,37 @@ class World:
         ask = f"openssl s_client -connect {host}:443 -servername {host} </dev/null 2>/dev/null"
         return self.lab.sh("outside", f"{ask} | openssl x509 -noout -serial -issuer -ext subjectAltName")
 
-    def publish(self, *services: Service, **settings: object) -> Result:
+    def lookups(self, change: str) -> None:
+        """Change the home's names in the world's DNS, in the words of nsupdate."""
+        self.lab.on("internet", "nsupdate", "-k", "/etc/bind/tsig.key", stdin=f"{change}\nsend\n")
+
+    @contextmanager
+    def closed(self, *ports: int) -> Iterator[None]:
+        """For a time, the router does not forward these ports."""
+        rules = [f"--table nat {{}} PREROUTING --in-interface eth1 --protocol tcp --dport {port}" for port in ports]
+        with self._ruled("router", *(f"{rule} --jump RETURN" for rule in rules)):
+            yield
+
+    @contextmanager
+    def authority_down(self) -> Iterator[None]:
+        """For a time, the authority answers nobody."""
+        with self._ruled("internet", "--table filter {} INPUT --protocol tcp --dport 14000 --jump REJECT"):
+            yield
+
+    @contextmanager
+    def _ruled(self, host: str, *rules: str) -> Iterator[None]:
+        """Rules of iptables for a time. Each has a place for whether it comes or goes."""
+        self.lab.sh(host, "\n".join(f"iptables {rule.format('--insert')}" for rule in rules))
+        try:
+            yield
+        finally:
+            self.lab.sh(host, "\n".join(f"iptables {rule.format('--delete')}" for rule in rules))
+
+    def publish(self, *services: Service, options: Sequence[str] = (), **settings: object) -> Result:
         """Traefik's settings, then web services beside mysite."""
         here: list[Service] = self.lab.settings["web_service_services"]
         variables = {"web_service_services": [*here, *services], **settings}
-        return self.controller.play(str(PUBLISH), [], variables)
+        return self.controller.play(str(PUBLISH), options, variables)
 
     def remove(self, *services: Service) -> None:
         done = self.controller.role("web_service", web_service_services=[{**s, "state": "absent"} for s in services])
