@@ -172,6 +172,52 @@ def test_a_cluster_without_traefik(run: Run, traefik: Api) -> None:
     assert "does not package Traefik" in run(wait=True, wait_timeout=0)["msg"]
 
 
+def test_a_traefik_that_is_yet_to_come(run: Run, traefik: Api) -> None:
+    """k3s has its chart, and Helm has not begun."""
+    traefik.things = [one(traefik, "HelmChart")]
+    result = run(storage="/data/acme.json")
+    there = ("configuration", "deployment", "in_force", "addresses", "storage")
+    assert [result[key] for key in there] == [None, None, False, [], None]
+    assert "there is no Deployment of Traefik" in run(wait=True, wait_timeout=0)["msg"]
+
+
+def test_a_chart_that_is_not_of_k3s(run: Run, traefik: Api) -> None:
+    one(traefik, "HelmChart")["spec"]["chart"] = "https://charts.example/mine.tgz"
+    assert run()["chart"] == {"version": "", "major": 0}
+
+
+def test_pods_that_are_not_ready_are_not_counted(run: Run, traefik: Api) -> None:
+    status = one(traefik, "Deployment")["status"]
+    status["observedGeneration"] = 0
+    assert run()["deployment"]["ready"] == 0
+
+
+def test_addresses_without_a_number_are_none(run: Run, traefik: Api) -> None:
+    status = one(traefik, "Service")["status"]
+    status["loadBalancer"]["ingress"].append({"hostname": "home.example"})
+    assert run()["addresses"] == ["192.168.100.200"]
+
+
+@pytest.mark.parametrize(
+    ("log", "evidence"),
+    [
+        ("error 1\nfine\n\nError  2\nerror 3\nan errorless end\n", "0 restarts: Error 2; error 3"),
+        ("error 1\nerror 1\n", "0 restarts: error 1"),
+        ("pulled\nstarted\nstopped\n\n", "0 restarts: started; stopped"),
+        ("", "0 restarts: it has left no words"),
+    ],
+)
+def test_what_helm_said_last_is_told(
+    run: Run, traefik: Api, monkeypatch: pytest.MonkeyPatch, log: str, evidence: str
+) -> None:
+    pod = one(traefik, "Pod", "helm-install-traefik-r")
+    pod["status"]["containerStatuses"] = [{"state": {"terminated": {"exitCode": 1}}}]
+    monkeypatch.setattr(Cluster, "log", lambda _self, _pod, previous=False: "" if previous else log)
+    wanted = {**values(traefik), "deployment": {}}
+    (fault,) = run(values=wanted, wait=True, wait_timeout=0)["diagnosis"]
+    assert fault["evidence"].endswith(evidence)
+
+
 def test_what_is_read_at_the_start_makes_a_traefik_outdated(run: Run, traefik: Api) -> None:
     config = one(traefik, "ConfigMap")
     inputs = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {k: config["metadata"][k] for k in PLACE}}]
@@ -180,6 +226,9 @@ def test_what_is_read_at_the_start_makes_a_traefik_outdated(run: Run, traefik: A
         {"manager": "kubectl", "operation": "Apply", "time": "2099-01-01T00:00:00Z"}
     )
     assert run(inputs=inputs)["outdated"]
+    one(traefik, "Pod")["metadata"]["creationTimestamp"] = "2099-01-01T00:00:00Z"  # in the same second
+    assert not run(inputs=inputs)["outdated"]
+    one(traefik, "Pod")["metadata"]["creationTimestamp"] = "2098-01-01T00:00:00Z"
     assert not run()["outdated"]
     one(traefik, "Pod")["metadata"]["deletionTimestamp"] = "2099-01-01T00:00:01Z"
     assert not run(inputs=inputs)["outdated"]

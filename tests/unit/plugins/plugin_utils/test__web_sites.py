@@ -107,6 +107,7 @@ def site(*certificates: object, **other: object) -> Thing:
         (site(None, http_status=-1, error="192.168.1.200:443 refuses the connection"), "no_site", "error"),
         (site(http_status=404, first_line="404 page not found"), "no_route", "error"),
         (site(http_status=502, first_line="Bad Gateway"), "site_fails", "error"),
+        (site(http_status=500, first_line="Internal Server Error"), "site_fails", "error"),
         (site(DEFAULT), "no_certificate", "error"),
         (
             site({**WELL, "valid": False, "trusted": False, "problem": "ended on 2026-01-01"}),
@@ -132,6 +133,7 @@ def test_what_is_wrong_with_a_site(seen: Thing, code: str, severity: str) -> Non
         site({**WELL, "days_left": 14}),
         site(http_status=301, first_line=""),
         site(http_status=401, first_line="401 Unauthorized"),
+        site(http_status=499, first_line=""),
         site(http_status=404, first_line="no such page here"),
     ],
 )
