@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # All that CI runs, the quick checks first.
-set -eu
+set -eum
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 export MOLECULE_GLOB="molecule/*/molecule.yml"
@@ -14,11 +14,18 @@ step() {
     echo "=== $1 ($(date +%H:%M:%S))"
 }
 
+# Beside the checks, most of which are of one process. If one fails, nobody waits for it.
+log=$(mktemp)
+tests/lab/lab.py build > "$log" 2>&1 &
+build=$!
+trap 'kill -- "-$build" 2> /dev/null || true; rm -f "$log"' EXIT
+
 step "checks of the sources"
 nox
 
 step "build of the lab"
-tests/lab/lab.py build
+wait "$build" || { cat "$log" && false; }
+cat "$log"
 
 step "the way of a packet, as the kernel tells it"
 # Network namespaces are root's. What it writes would be, too.
