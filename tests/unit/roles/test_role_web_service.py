@@ -26,6 +26,12 @@ COLLECTIONS = str(Path(_preflight_inventory.__file__).parents[5])
 
 Thing = dict[str, t.Any]
 Render = t.Callable[..., dict[str, list[Thing]]]
+RENDERED: t.Final = (
+    "__web_service_wanted",
+    "__web_service_secrets",
+    "__web_service_unwanted",
+    "__web_service_unwanted_routes",
+)
 DEFAULTS: Thing = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 
 
@@ -43,6 +49,7 @@ def render_fixture(tmp_path: Path) -> Render:
             }
             for s in services
         ]
+        wanted = "{{ {" + ", ".join(f"{name!r}: {name}" for name in RENDERED) + "} | to_json }}"
         play = {
             "hosts": "localhost",
             "gather_facts": False,
@@ -54,18 +61,7 @@ def render_fixture(tmp_path: Path) -> Render:
                 "__web_service_secrets_applied": {"result": {"results": [{"result": secret} for secret in secrets]}},
             },
             "vars_files": [str(ROLE / "vars/main.yml")],
-            "tasks": [
-                {
-                    "name": f"Render {name}",
-                    "ansible.builtin.copy": {"content": "{{ " + name + " | to_json }}", "dest": str(tmp_path / name)},
-                }
-                for name in (
-                    "__web_service_wanted",
-                    "__web_service_secrets",
-                    "__web_service_unwanted",
-                    "__web_service_unwanted_routes",
-                )
-            ],
+            "tasks": [{"ansible.builtin.copy": {"content": wanted, "dest": str(tmp_path / "rendered.json")}}],
         }
         playbook = tmp_path / "play.yml"
         playbook.write_text(json.dumps([play]))
@@ -79,7 +75,8 @@ def render_fixture(tmp_path: Path) -> Render:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return {path.name: json.loads(path.read_text()) for path in tmp_path.glob("__web_service_*")}
+        rendered: dict[str, list[Thing]] = json.loads((tmp_path / "rendered.json").read_text())
+        return rendered
 
     return render
 
