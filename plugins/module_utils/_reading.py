@@ -21,6 +21,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils import (
     _reading_k3s,
     _reading_kernel,
     _reading_network,
+    _reading_remains,
     _reading_swap,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_files import File, file, newer
@@ -41,6 +42,11 @@ _COMMANDS = (
     *_reading_network.ROUTE_COMMANDS,
     _reading_firewall.IPTABLES_COMMAND,
     _reading_firewall.NFT_COMMAND,
+)
+_OF_REMAINS = (
+    *_reading_remains.IPTABLES_COMMANDS,
+    _reading_remains.NFT_COMMAND,
+    _reading_remains.NETNS_COMMAND,
 )
 _BINARIES = ("k3s", "kubectl", "crictl", "ctr", "k3s-killall.sh", "k3s-uninstall.sh", "k3s-agent-uninstall.sh")
 # What k3s reads when it starts; {unit} and {data_dir} are filled in.
@@ -67,6 +73,7 @@ class Request:
     files: list[str]
     resolve: list[str]
     sysctls: list[str]
+    remains: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ class Reading:
     k3s: _reading_k3s.K3s
     units: dict[str, UnitReading]
     files: dict[str, File]
+    remains: list[str]
 
 
 def read(request: Request, root: Path) -> Reading:
@@ -117,7 +125,8 @@ def read(request: Request, root: Path) -> Reading:
     names = _files(tree, data_dir) + request.files
     follow = {name.format(data_dir=data_dir) for name in _TOKENS}
     with ThreadPoolExecutor(_WORKERS) as pool:
-        outputs = {command: pool.submit(run, *command) for command in _COMMANDS}
+        commands = (*_COMMANDS, *(_OF_REMAINS if request.remains else ()))
+        outputs = {command: pool.submit(run, *command) for command in commands}
         resolved = {name: pool.submit(_reading_network.resolve, name) for name in request.resolve}
         files = {name: pool.submit(file, tree, name, name in follow) for name in names}
         ports = _reading_network.ports(tree)
@@ -159,6 +168,7 @@ def read(request: Request, root: Path) -> Reading:
         k3s=_reading_k3s.k3s(tree, config, data_dir, known, output[_reading_k3s.VERSION_COMMAND]),
         units={name: _unit(tree, name, data_dir, known.get(name, Unit())) for name in _reading_k3s.KINDS},
         files={name: found for name, future in files.items() if (found := future.result()) is not None},
+        remains=_reading_remains.remains(tree, data_dir, output) if request.remains else [],
     )
 
 

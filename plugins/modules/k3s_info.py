@@ -49,6 +49,10 @@ options:
     type: list
     elements: path
     default: []
+  remains:
+    description: Whether to look for all that there is of k3s, also what a removed one has left.
+    type: bool
+    default: false
   resolve:
     description: Names to look up on the node.
     type: list
@@ -427,6 +431,15 @@ files:
       owner: root
       group: root
       link: null
+remains:
+  description:
+    - With O(remains), what there is of k3s besides RV(files), in words. Nothing where there is none.
+    - It is looked for among directories that hold something, processes, mounts, network links and namespaces, and rules
+      of iptables and nftables.
+  returned: success
+  type: list
+  elements: str
+  sample: [directory /var/lib/rancher/k3s, link cni0, 24 rules of iptables]
 """
 
 from dataclasses import asdict
@@ -440,6 +453,7 @@ ARGUMENT_SPEC = {
     "boot_files": {"type": "list", "elements": "path", "default": list(BOOT_FILES)},
     "data_dir": {"type": "path"},
     "files": {"type": "list", "elements": "path", "default": []},
+    "remains": {"type": "bool", "default": False},
     "resolve": {"type": "list", "elements": "str", "default": []},
     "sysctls": {"type": "list", "elements": "str", "default": []},
 }

@@ -61,7 +61,7 @@ def pig(lab: Lab, kubectl: Kubectl) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def bare_tree(lab: Lab, pig: None) -> set[str]:
     """The files of the bare node."""
-    return tree(lab)
+    return lab.tree(PIG)
 
 
 @pytest.fixture
@@ -73,18 +73,6 @@ def fewer_pods(lab: Lab) -> None:
     wish = inventory / "host_vars" / f"{PIG}.yml"
     wish.parent.mkdir(exist_ok=True)
     wish.write_text(json.dumps({"k3s_config": config}))
-
-
-def tree(lab: Lab) -> set[str]:
-    """The files of the guinea pig where k3s leaves some.
-
-    What systemd and Ansible keep for themselves does not count, nor what containerd and CNI share until the next boot
-    with other programs of their kind.
-    """
-    places = "/boot /etc /root /run /usr/local /var/lib /var/log"
-    others = ("*/systemd*", "*/journal*", "*/.ansible*", "/run/containerd*", "/run/netns")
-    ours = " ".join(f"-not -path '{pattern}'" for pattern in others)
-    return set(lab.sh(PIG, f"find {places} {ours}").splitlines())
 
 
 def state(lab: Lab, host: str) -> str:
@@ -179,7 +167,7 @@ def test_a_tampered_binary_is_refused(lab: Lab, controller: Controller, release:
         binary.write(bytes([byte[0] ^ 1]))
     output = refusal(controller, release)
     assert "checksum" in output, output
-    assert BINARY not in tree(lab)
+    assert BINARY not in lab.tree(PIG)
     assert not list(release.parent.glob("cache/k3s/*/k3s"))
 
 
@@ -189,7 +177,7 @@ def test_a_release_without_its_checksum_is_refused(lab: Lab, controller: Control
     checksums.write_text("\n".join(line for line in lines if line.split()[-1] != "k3s") + "\n")
     output = refusal(controller, release)
     assert "sha256sum-amd64.txt" in output, output
-    assert BINARY not in tree(lab)
+    assert BINARY not in lab.tree(PIG)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +322,7 @@ def test_uninstall_leaves_nothing(lab: Lab, bare_tree: set[str], pod: str) -> No
     assert not re.search("kube|cni|flannel", rules, re.IGNORECASE)
     by_the_role_node = {"/etc/modules-load.d/k3s.conf", "/etc/sysctl.d/90-k3s.conf"}
     for_the_next_join = {"/etc/rancher", "/etc/rancher/node", "/etc/rancher/node/password"}
-    assert tree(lab) - bare_tree == by_the_role_node | for_the_next_join
+    assert lab.tree(PIG) - bare_tree == by_the_role_node | for_the_next_join
 
 
 # Reads secrets, looks at all processes until its input ends, and tells which of the secrets it has seen.

@@ -120,6 +120,17 @@ class Lab:
         """A command on a host, beside what else is done."""
         return running(self._line("shell", host, "--", *command))
 
+    def tree(self, host: str) -> set[str]:
+        """The files of a host where k3s leaves some.
+
+        What systemd, kubectl and Ansible keep for themselves does not count, nor what containerd and CNI share until
+        the next boot with other programs of their kind.
+        """
+        places = "/boot /etc /root /run /usr/local /var/lib /var/log"
+        others = ("*/systemd*", "*/journal*", "*/.ansible*", "/root/.kube*", "/run/containerd*", "/run/netns")
+        ours = " ".join(f"-not -path '{pattern}'" for pattern in others)
+        return set(self.sh(host, f"find {places} {ours}").splitlines())
+
     def address(self, host: str) -> str:
         return str(self.facts["hosts"][host]["address"])
 
@@ -288,8 +299,8 @@ class Controller:
         line, environment = self._command(playbook, options, variables)
         environment |= {"HOME": str(home)} if home else {}
         done = subprocess.run(
-            line, cwd=COLLECTION, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=600, check=False,
+            line, cwd=COLLECTION, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout)
 

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What site.yml has made is undone.
+
+The last tests of all: they leave bare nodes behind, with which the next scenario begins.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scenario import Controller, Lab
+
+RESET = "playbooks/reset.yml"
+YES = {"reset_confirmed": True}
+VOLUME = "/var/lib/rancher/k3s/storage/pvc-1_default_data"
+FIREWALL = "INPUT -p tcp -m tcp --dport 65000 -j DROP"
+BY_THE_ROLE_NODE = {"/etc/modules-load.d/k3s.conf", "/etc/sysctl.d/90-k3s.conf"}
+
+State = dict[str, set[str]]
+
+
+def state(lab: Lab, node: str) -> State:
+    """All of a node that k3s has a hand in."""
+    scripts = {
+        "units": "systemctl list-unit-files --no-legend | cut -d' ' -f1",
+        "processes": "ps -e --format comm= | sort -u",
+        "rules": 'for family in iptables ip6tables; do $family-save | sed -n "s/^-A/$family -A/p"; done',
+        "mounts": "cut -d' ' -f2 /proc/mounts | grep -v ^/sys/",
+    }
+    seen = {name: set(lab.sh(node, script).splitlines()) for name, script in scripts.items()}
+    links = json.loads(lab.on(node, "ip", "-json", "link"))
+    return {**seen, "files": lab.tree(node), "links": {link["ifname"] for link in links}}
+
+
+@pytest.fixture(scope="module")
+def bare(lab: Lab) -> State:
+    """A node that was never touched."""
+    lab.have_nodes(4)
+    try:
+        return state(lab, "agent3")
+    finally:
+        lab.have_nodes(3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def of_others(lab: Lab) -> Iterator[None]:
+    """What somebody has on a node and in the kubeconfig besides."""
+    lab.sh("agent1", f"iptables -A {FIREWALL}; mkdir -p {VOLUME}")
+    kubeconfig = Path(lab.facts["paths"]["kubeconfig"])
+    content = yaml.safe_load(kubeconfig.read_text())
+    content["contexts"].append({"name": "other", "context": {"cluster": "other", "user": "other"}})
+    content["clusters"].append({"name": "other", "cluster": {"server": "https://other.example"}})
+    content["users"].append({"name": "other", "user": {"token": "other"}})
+    kubeconfig.write_text(yaml.safe_dump(content))
+    yield
+    lab.sh("agent1", f"iptables -D {FIREWALL}")
+    kubeconfig.unlink()
+
+
+def contexts(lab: Lab) -> list[str]:
+    content = yaml.safe_load(Path(lab.facts["paths"]["kubeconfig"]).read_text())
+    return [context["name"] for context in content["contexts"]]
+
+
+def test_nothing_is_removed_without_a_yes(controller: Controller, lab: Lab) -> None:
+    before = {node: state(lab, node) for node in lab.nodes}
+    for done in (controller.play(RESET, [], {}), controller.play(RESET, ["--check"], {})):
+        assert f"agent1: {VOLUME}" in done.output
+    assert "Nothing was removed" in controller.play(RESET, [], {}).output
+    for node in lab.nodes:
+        now = state(lab, node)
+        assert {key: now[key] for key in ("units", "links")} == {key: before[node][key] for key in ("units", "links")}
+    assert f"homecloud-{lab.name}" in contexts(lab)
+
+
+def test_a_reset_leaves_nothing_of_k3s_and_all_of_others(controller: Controller, lab: Lab, bare: State) -> None:
+    done = controller.play(RESET, [], YES)
+    assert done.code == 0, done.output
+    for node in lab.nodes:
+        now = state(lab, node)
+        more = {key: now[key] - bare[key] for key in bare}
+        assert more.pop("files") <= BY_THE_ROLE_NODE
+        assert more.pop("rules") == ({f"iptables -A {FIREWALL}"} if node == "agent1" else set())
+        assert not any(more.values()), more
+    assert contexts(lab) == ["other"]
+
+
+def test_a_second_reset_finds_nothing_to_do(controller: Controller, lab: Lab) -> None:
+    done = controller.play(RESET, [], {})
+    assert done.code == 0, done.output
+    assert "There is nothing of k3s" in done.output
+    assert not any(done.changed.values()), done.output
