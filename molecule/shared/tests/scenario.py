@@ -123,11 +123,12 @@ class Lab:
     def tree(self, host: str) -> set[str]:
         """The files of a host where k3s leaves some.
 
-        What systemd, kubectl and Ansible keep for themselves does not count, nor what containerd and CNI share until
-        the next boot with other programs of their kind.
+        What systemd, kubectl and Ansible keep for themselves does not count, nor what containerd, CNI and iptables
+        share until the next boot with other programs of their kind.
         """
         places = "/boot /etc /root /run /usr/local /var/lib /var/log"
-        others = ("*/systemd*", "*/journal*", "*/.ansible*", "/root/.kube*", "/run/containerd*", "/run/netns")
+        others = ("*/systemd*", "*/journal*", "*/.ansible*", "/root/.kube*")
+        others += ("/run/containerd*", "/run/netns", "/run/xtables.lock")
         ours = " ".join(f"-not -path '{pattern}'" for pattern in others)
         return set(self.sh(host, f"find {places} {ours}").splitlines())
 
