@@ -127,9 +127,9 @@ class Lab:
         share until the next boot with other programs of their kind.
         """
         places = "/boot /etc /root /run /usr/local /var/lib /var/log"
-        others = ("*/systemd*", "*/journal*", "*/.ansible*", "/root/.kube*")
-        others += ("/run/containerd*", "/run/netns", "/run/xtables.lock")
-        ours = " ".join(f"-not -path '{pattern}'" for pattern in others)
+        keepers = ("*/systemd*", "*/journal*", "*/.ansible*", "/root/.kube*")
+        shared = ("/run/containerd*", "/run/netns", "/run/xtables.lock")
+        ours = " ".join(f"-not -path '{pattern}'" for pattern in (*keepers, *shared))
         return set(self.sh(host, f"find {places} {ours}").splitlines())
 
     def address(self, host: str) -> str:
