@@ -16,7 +16,6 @@ from homelab.settings import (
     NODE_NAMES,
     OUTSIDE_ADDRESS,
     PUBLIC_ADDRESS,
-    PUBLIC_ZONE,
     TSIG_ALGORITHM,
     TSIG_KEY,
 )
@@ -128,7 +127,6 @@ class Lab:
             "internet": {
                 "public_address": PUBLIC_ADDRESS,
                 "nameserver": INTERNET_ADDRESS,
-                "zone": PUBLIC_ZONE,
                 "tsig_key": TSIG_KEY,
                 "tsig_algorithm": TSIG_ALGORITHM,
                 "acme_directory": f"https://{ACME_HOST}:14000/dir",

@@ -64,7 +64,6 @@ OFFERED_PACKAGES = ("dnsmasq",)
 PUBLIC_ADDRESS = "203.0.113.10"
 OUTSIDE_ADDRESS = "203.0.113.50"
 INTERNET_ADDRESS = "203.0.113.53"
-PUBLIC_ZONE = "home.example"
 ACME_HOST = "acme.example"
 TSIG_KEY = "home.example"
 TSIG_ALGORITHM = "hmac-sha256"
