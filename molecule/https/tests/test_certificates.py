@@ -102,7 +102,11 @@ def test_by_dns_01_with_nothing_open_to_the_world(world: World, lab: Lab) -> Non
         done = world.publish(BY_DNS, **settings)
         assert done.code == 0, done.output
     assert world.serves(host_of(BY_DNS))
-    for seen, word in ((down.output, BY_DNS["name"]), (world.values(), "rfc2136"), (" ".join(world.arguments()), "le")):
+    for seen, word in (
+        (down.output, BY_DNS["name"]),
+        (world.values(), "rfc2136"),
+        (" ".join(world.arguments()), "dnschallenge"),
+    ):
         assert word in seen
         assert settings["traefik_acme_dns_secrets"]["RFC2136_TSIG_SECRET"] not in seen
 
