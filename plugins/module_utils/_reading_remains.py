@@ -5,7 +5,7 @@
 # Private to the collection. What there is of k3s on a node besides the files that are told by themselves, be it at work
 # or left over: places, processes, mounts, links, rules.
 #
-# The lists are those of the roads that k3s and its network plugin take, see https://docs.k3s.io/installation/uninstall.
+# The lists are those of what k3s and its network plugin make, see https://docs.k3s.io/installation/uninstall.
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ IPTABLES_COMMANDS = (("iptables-save",), ("ip6tables-save",))
 NFT_COMMAND = ("nft", "list", "tables")
 NETNS_COMMAND = ("ip", "netns")
 
-_PLACES = ("/etc/rancher", "/run/k3s", "/run/flannel", "/var/lib/kubelet", "/var/lib/cni", "{data_dir}")
+_PLACES = (
+    "/etc/rancher/k3s",
+    "/etc/rancher/node",
+    "/run/k3s",
+    "/run/flannel",
+    "/var/lib/kubelet",
+    "/var/lib/cni",
+    "{data_dir}",
+)
 _LINKS = re.compile(r"cni0|flannel(?:\.1|-v6\.1|-wg|-wg-v6)|kube-ipvs0")
 _PROCESS = re.compile(r"/usr/local/bin/k3s\b|/run/k3s/|{data_dir}/")
 _MOUNT = re.compile(r"/run/k3s/|/var/lib/kubelet/(?:pods|plugins)/|/run/netns/cni-")

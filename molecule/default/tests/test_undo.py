@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
 RESET = "playbooks/reset.yml"
 YES = {"reset_confirmed": True}
 VOLUME = "/var/lib/rancher/k3s/storage/pvc-1_default_data"
+OTHER_RANCHER = "/etc/rancher/rke2"
 FIREWALL = "INPUT -p tcp -m tcp --dport 65000 -j DROP"
 BY_THE_ROLE_NODE = {"/etc/modules-load.d/k3s.conf", "/etc/sysctl.d/90-k3s.conf"}
 
@@ -64,6 +65,7 @@ def bare(lab: Lab) -> State:
 def of_others(lab: Lab) -> Iterator[None]:
     """What somebody has on a node and in the kubeconfig besides."""
     lab.sh("agent1", f"iptables -A {FIREWALL}; mkdir -p {VOLUME}")
+    lab.sh("agent2", f"mkdir -p {OTHER_RANCHER}")
     kubeconfig = Path(lab.facts["paths"]["kubeconfig"])
     content = yaml.safe_load(kubeconfig.read_text())
     content["contexts"].append({"name": "other", "context": {"cluster": "other", "user": "other"}})
@@ -72,6 +74,7 @@ def of_others(lab: Lab) -> Iterator[None]:
     kubeconfig.write_text(yaml.safe_dump(content))
     yield
     lab.sh("agent1", f"iptables -D {FIREWALL}")
+    lab.sh("agent2", f"rm -r {OTHER_RANCHER}; rmdir /etc/rancher")
     kubeconfig.unlink()
 
 
@@ -92,8 +95,11 @@ def test_nothing_is_removed_without_a_yes(controller: Controller, lab: Lab, bare
 def test_a_reset_leaves_nothing_of_k3s_and_all_of_others(controller: Controller, lab: Lab, bare: State) -> None:
     done = controller.play(RESET, [], YES)
     assert done.code == 0, done.output
+    there = {"/etc/rancher", OTHER_RANCHER}
     for node in lab.nodes:
-        assert of_k3s(state(lab, node), bare) <= BY_THE_ROLE_NODE
+        stays = BY_THE_ROLE_NODE | (there if node == "agent2" else set())
+        assert of_k3s(state(lab, node), bare) <= stays
+    assert there <= lab.tree("agent2")
     assert f"iptables -A {FIREWALL}" in state(lab, "agent1")["rules"]
     assert contexts(lab) == ["other"]
 

@@ -23,6 +23,7 @@ COMMANDS: t.Final[tuple[tuple[str, ...], ...]] = (*IPTABLES_COMMANDS, NETNS_COMM
 DATA_DIR: t.Final = "/var/lib/rancher/k3s"
 # As on a host with a firewall and containers of its own.
 OF_OTHERS: t.Final[Files] = {
+    "/etc/rancher/rke2/config.yaml": "",
     "/proc/1/cmdline": "/sbin/init\0",
     "/proc/20/cmdline": "/usr/bin/containerd-shim-runc-v2\0-address\0/run/containerd/containerd.sock\0",
     "/proc/21/cmdline": "vi\0/etc/k3s-notes\0",
@@ -49,7 +50,7 @@ def test_a_host_without_k3s(make_tree: MakeTree) -> None:
     ("files", "expected"),
     [
         ({f"{DATA_DIR}/server/token": "x"}, f"directory {DATA_DIR}"),
-        ({"/etc/rancher/node/password": "x"}, "directory /etc/rancher"),
+        ({"/etc/rancher/node/password": "x"}, "directory /etc/rancher/node"),
         ({"/var/lib/kubelet/config": "x"}, "directory /var/lib/kubelet"),
         ({"/proc/7/cmdline": "/usr/local/bin/k3s server\0\0\0"}, "process 7: /usr/local/bin/k3s server"),
         (
