@@ -76,7 +76,7 @@ def glass(controller: Controller, kubectl: Kubectl) -> Iterator[Glass]:
         "files": {"/etc/nginx/conf.d/default.conf": PAGE},
     }
     done = controller.role("web_service", web_service_services=[service])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     pods = kubectl.objects("pods", "--selector=app.kubernetes.io/name=looking-glass")
     spec = kubectl.get("service", "looking-glass")["spec"]
     yield Glass(
@@ -85,7 +85,7 @@ def glass(controller: Controller, kubectl: Kubectl) -> Iterator[Glass]:
         {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in pods},
     )
     done = controller.role("web_service", web_service_services=[{**service, "state": "absent"}])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_verify_reports_the_page(mysite: str, lab: Lab, controller: Controller, 
     (tmp_path / ".kube").mkdir()
     shutil.copy(lab.facts["paths"]["kubeconfig"], tmp_path / ".kube/config")
     done = verify_as_a_user(controller, tmp_path)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["ok"]
     assert {node["name"] for node in report["nodes"]} == set(lab.nodes)

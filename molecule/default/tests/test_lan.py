@@ -62,13 +62,13 @@ def home(lab: Lab, web_services: list[dict[str, t.Any]]) -> dict[str, t.Any]:
 @pytest.fixture(scope="module", autouse=True)
 def made(controller: Controller, kubectl: Kubectl, home: dict[str, t.Any]) -> Iterator[None]:
     done = controller.site(**home)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     yield
     mysite, *others = home["web_service_services"]
     absent = [mysite, *({**service, "state": "absent"} for service in others)]
     for role, variables in (("web_service", {**home, "web_service_services": absent}), ("metallb", {})):
         done = controller.role(role, **variables)
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
     kubectl("delete", "namespace", "rooms", "--wait=false")
 
 
@@ -77,7 +77,7 @@ def test_an_unchanged_home_is_left_alone(
     controller: Controller, lab: Lab, home: dict[str, t.Any], options: list[str]
 ) -> None:
     done = controller.site(*options, **home)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert done.changed == dict.fromkeys(["localhost", *lab.nodes], 0), done.output
 
 

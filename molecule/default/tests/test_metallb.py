@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
 def left_as_found(controller: Controller) -> Iterator[None]:
     yield
     done = controller.role("metallb", metallb_take_over=True, metallb_drop_addresses=True)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
 
 
 # The load balancer of k3s
@@ -76,12 +76,12 @@ def test_a_controller_that_is_down_is_waited_for(
     assert (done.code, done.changed) == (0, {"localhost": 0}), done.output
     kubectl("delete", "pods", "--selector=component=controller", f"--namespace={METALLB}", "--force")
     done = controller.role("metallb", metallb_pools=[home_pool, pool("more", 226, 229)])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert set(kubectl.pools()) == {"home", "more"}
     kubectl("scale", "deployment/controller", "--replicas=0", f"--namespace={METALLB}")
     wait_until(lambda: "controller" not in kubectl("get", "pods", f"--namespace={METALLB}"))
     done = controller.role("metallb", metallb_pools=[home_pool])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert set(kubectl.pools()) == {"home"}
     assert kubectl.is_complete("deployment", "controller", METALLB)
 
@@ -107,7 +107,7 @@ def test_a_controller_that_never_comes_is_explained(
     assert "ERROR image" in done.output, done.output
     assert PAGE in lab.page(f"http://{mysite}/")
     done = controller.role("metallb")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert kubectl.is_complete("deployment", "controller", METALLB)
 
 
@@ -131,7 +131,7 @@ def test_metallb_in_use_is_not_removed_unless_told_to(
     refused(controller.role("metallb", metallb_state="absent"), "addresses_in_use", f"default/mysite has {mysite}")
     assert left_of_metallb(kubectl) == before
     done = controller.role("metallb", metallb_state="absent", metallb_drop_addresses=True)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert left_of_metallb(kubectl) == []
     done = controller.role("metallb", metallb_state="absent")
     assert (done.code, done.changed) == (0, {"localhost": 0}), done.output
@@ -168,7 +168,7 @@ def test_a_metallb_of_the_configmap_era_is_replaced_when_told_to(
     images = [thing["spec"]["template"]["spec"]["containers"][0]["image"] for thing in kubectl.objects("daemonsets")]
     assert f"quay.io/metallb/speaker:{OF_CONFIGMAP}" in images
     done = replace(metallb_take_over=True)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert kubectl.address("mysite") == lab.at(210)
     with watch(lab.name, lab.at(210)) as client:
         assert PAGE in str(client.answer(True, 0, within=30).page)
@@ -186,7 +186,7 @@ def test_a_newer_version_keeps_addresses_and_pages(
         # The speakers are ready by now, but an address may still move.
         client.answer(True, time.time() + 10, within=30)
         record_property("seconds without the page when MetalLB is replaced", round(client.gap(begin), 1))
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert kubectl.address("mysite") == address
     images = {
         container["image"]

@@ -105,7 +105,7 @@ def test_a_check_goes_through_and_changes_nothing(
     # As from a controller that has fetched nothing yet.
     cache = {"k3s_cache_dir": str(tmp_path), "metallb_cache_dir": str(tmp_path)}
     done = controller.site("--check", **cache, k3s_airgap=False, k3s_image_archives=[])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert done.changed[PIG] > 0
     assert states(lab) == before
 
@@ -191,7 +191,7 @@ def test_a_run_can_be_cut_off(controller: Controller, task: str, seconds: float)
 def test_the_next_run_goes_on_and_touches_no_other_host(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
     before = states(lab)
     done = controller.site(ON_PIG)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert kubectl.is_ready("node", PIG)
     after = states(lab)
     assert {host for host in lab.nodes if after[host] != before[host]} == {PIG}
@@ -211,7 +211,7 @@ def test_a_restart_that_was_cut_off_is_made_up_for(
     written = float(lab.sh(PIG, f"stat --format=%Y {CONFIG}"))
     assert k3s_started(lab) < written
     done = controller.site(ON_PIG)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert k3s_started(lab) >= written
     wait_until(lambda: kubectl.status("node", PIG).get("capacity", {}).get("pods") == "50")
     started = k3s_started(lab)
@@ -236,7 +236,7 @@ def test_drift_is_mended(lab: Lab, controller: Controller, kubectl: Kubectl) -> 
     before = contents(lab), lab.boot_id(PIG)
     lab.sh(PIG, DRIFT)
     done = controller.site(ON_PIG)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert (contents(lab), lab.boot_id(PIG)) == before
     assert lab.sh(PIG, "systemctl is-enabled k3s-agent; systemctl is-active k3s-agent").split() == ["enabled", "active"]
     wait_until(lambda: kubectl.is_ready("node", PIG))
@@ -304,7 +304,7 @@ def test_nodes_come_back_from_a_reboot(
     wait_until(partial(lab.has_page, f"http://{mysite}/"))
     done = controller.site("--diff", "-vvv")
     assert not [secret for secret in read_secrets(lab) if secret in done.output]
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert set(done.changed.values()) == {0}, done.output
 
 
@@ -356,7 +356,7 @@ def test_a_run_that_joins_a_node_shows_no_secret(
             spy.stdin.flush()
         done = controller.site(ON_PIG, "--diff", "-vvv")
         seen = [json.loads(spy.communicate(timeout=10)[0]) for spy in spies]
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert done.changed[PIG] > 0
     assert kubectl.is_ready("node", PIG)
     assert not [secret for secret in secrets if secret in done.output]
@@ -416,7 +416,7 @@ def fetch_kubectl(lab: Lab, controller: Controller, tmp_path: Path) -> Callable[
 
 def test_kubectl_comes_to_the_controller(fetch_kubectl: Callable[[], Result], k3s_version: str, tmp_path: Path) -> None:
     done = fetch_kubectl()
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     program = tmp_path / "bin/kubectl"
     assert program.stat().st_mode & 0o7777 == 0o755
     line = [str(program), "version", "--client", "--output=json"]

@@ -131,7 +131,7 @@ def test_what_somebody_has_broken_is_found_and_mended(
         lab.sh("agent2", "systemctl restart k3s-agent")
     wait_until(lambda: lab.has_page(url))
     done = controller.play("playbooks/path.yml", [], {"service": GLASS, "node": "agent2"})
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     wait_until(lambda: kubectl.is_ready("node", "agent2"))
 
 
@@ -158,7 +158,7 @@ def test_what_is_around_the_rules_is_found(controller: Controller, lab: Lab) -> 
 def test_the_playbook_checks_all_nodes(controller: Controller, glass: Glass) -> None:
     for options in ([], ["--check"]):
         done = controller.play("playbooks/path.yml", options, {})
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
         assert not any(done.changed.values())
 
 
@@ -179,5 +179,5 @@ def test_the_examples_run(controller: Controller, lab: Lab, mysite: str, tmp_pat
     playbook = tmp_path / "examples.yml"
     playbook.write_text(json.dumps([{"hosts": "server1", "gather_facts": False, "tasks": yaml.safe_load(text)}]))
     done = controller.play(str(playbook), [], {})
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert "STEP" in done.output

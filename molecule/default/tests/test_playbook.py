@@ -54,7 +54,7 @@ def broken(lab: Lab, change: str, back: str, *nodes: str) -> Iterator[None]:
 def test_the_kernel_confirms_what_is_explained(controller: Controller, lab: Lab, mysite: str) -> None:
     before = left(lab)
     done = show(controller, service=MYSITE, trace=10)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert done.output.count("All went as explained.") == len(lab.nodes)
     # Who asks is this machine, by its address on the LAN.
     assert f"load balancer {mysite}, port 80/tcp, from {lab.at(2)} (external)" in done.output
@@ -67,7 +67,7 @@ def test_the_kernel_confirms_what_is_explained(controller: Controller, lab: Lab,
 def test_nothing_seen_is_no_failure(controller: Controller, lab: Lab) -> None:
     # Packets of the client alone are watched, and it sends none.
     done = show(controller, service=MYSITE, trace=1, node="agent1", source=lab.address("client"))
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert "The kernel has seen no packet" in done.output
 
 
@@ -90,7 +90,7 @@ def test_a_node_that_cannot_trace_says_why(controller: Controller, lab: Lab) -> 
 
 def test_a_check_traces_nothing(controller: Controller) -> None:
     done = show(controller, "--check", service=MYSITE, trace=10, node="agent1")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert "from 203.0.113.1 (external)" in done.output
     assert "What the kernel has shown" not in done.output
 

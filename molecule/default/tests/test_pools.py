@@ -41,7 +41,7 @@ def left_as_found(controller: Controller, kubectl: Kubectl) -> Iterator[None]:
     yield
     kubectl("delete", "namespace", *OURS, "--wait=false")
     done = controller.role("metallb", metallb_drop_addresses=True)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
 
 
 def addresses(kubectl: Kubectl, *services: str) -> dict[str, str]:
@@ -75,13 +75,13 @@ def test_an_address_asked_for_before_there_is_a_pool_comes_with_the_pool(
     controller: Controller, kubectl: Kubectl, lab: Lab, home_pool: Pool
 ) -> None:
     done = controller.role("metallb", metallb_pools=[], metallb_drop_addresses=True)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert kubectl.pools() == {}
     kubectl.apply(load_balanced("early", "green"))
     time.sleep(3)
     assert addresses(kubectl, "default/mysite", "green/early") == {"default/mysite": "", "green/early": ""}
     done = controller.role("metallb", metallb_pools=[{**home_pool, "name": "house"}])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     have_pools(kubectl, {"default/mysite": "house", "green/early": "house"})
     wait_until(lambda: kubectl.announcing("mysite"), within=15)
     assert PAGE in lab.page(f"http://{kubectl.address('mysite')}/")
@@ -92,14 +92,14 @@ def test_a_pool_in_use_is_not_renamed_unless_told_to(controller: Controller, kub
     refused(controller.role("metallb"), "addresses_in_use", "default/mysite", "green/early", "of the pool house")
     assert kubectl.pools() == before
     done = controller.role("metallb", metallb_drop_addresses=True)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert set(kubectl.pools()) == {"home"}
     have_pools(kubectl, {"default/mysite": "home", "green/early": "home"})
 
 
 def test_several_pools(controller: Controller, kubectl: Kubectl, pools: list[Pool]) -> None:
     done = controller.role("metallb", metallb_pools=pools)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert set(kubectl.pools()) == {pool["name"] for pool in pools}
     for options in ([], ["--check"]):
         done = controller.role("metallb", *options, metallb_pools=pools)
@@ -137,7 +137,7 @@ def test_a_pool_does_not_shrink_below_what_is_in_use(
     assert kubectl.pools() == before
     kubectl("delete", "service", "by-address", "--namespace=green")
     done = controller.role("metallb", metallb_pools=smaller)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert lab.at(228) in str(kubectl.pools()["named"])
 
 
@@ -148,7 +148,7 @@ def test_an_exhausted_pool_is_named(
     services = [{**common, "name": name} for name in ("one", "two")]
     publish = partial(controller.role, "web_service", metallb_pools=pools, web_service_wait_timeout=20)
     done = publish(web_service_services=services[:1])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     done = publish(web_service_services=services)
     assert done.code != 0
     assert addresses(kubectl, "green/one", "green/two") == {"green/one": lab.at(240), "green/two": ""}
@@ -165,7 +165,7 @@ def test_pools_out_of_use_are_removed_and_those_of_others_stay(
         kubectl("delete", "services", "--all", f"--namespace={namespace}")
     kubectl.apply(pool_of_others(lab))
     done = controller.role("metallb", metallb_pools=[home_pool])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert set(kubectl.pools()) == {"home", "of-others"}
     before = kubectl.pools()
     overlapping = {**home_pool, "addresses": [*home_pool["addresses"], f"{lab.at(246)}-{lab.at(247)}"]}

@@ -353,10 +353,10 @@ def test_the_examples_work_in_the_sample_home(controller: Controller) -> None:
     shown = json.loads(subprocess.run(line, cwd=COLLECTION, check=True, stdout=subprocess.PIPE, text=True).stdout)
     try:
         done = controller.run([task for module in MODULES for task in yaml.safe_load(shown[module]["examples"])])
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
     finally:
         done = controller.role("web_service")
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
 
 
 # Why a Service does not serve

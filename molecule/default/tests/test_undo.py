@@ -94,7 +94,7 @@ def test_nothing_is_removed_without_a_yes(controller: Controller, lab: Lab, bare
 
 def test_a_reset_leaves_nothing_of_k3s_and_all_of_others(controller: Controller, lab: Lab, bare: State) -> None:
     done = controller.play(RESET, [], YES)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     there = {"/etc/rancher", OTHER_RANCHER}
     for node in lab.nodes:
         stays = BY_THE_ROLE_NODE | (there if node == "agent2" else set())
@@ -106,6 +106,6 @@ def test_a_reset_leaves_nothing_of_k3s_and_all_of_others(controller: Controller,
 
 def test_a_second_reset_finds_nothing_to_do(controller: Controller, lab: Lab) -> None:
     done = controller.play(RESET, [], {})
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert "There is nothing of k3s" in done.output
     assert not any(done.changed.values()), done.output

@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 @pytest.fixture(scope="module", autouse=True)
 def hello(world: World) -> Iterator[None]:
     done = world.publish(HELLO)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     yield
     world.remove(HELLO)
 

@@ -53,7 +53,7 @@ def by_dns(lab: Lab) -> dict[str, t.Any]:
 def as_before(world: World) -> Iterator[None]:
     yield
     done = world.publish()
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     world.remove(NOWHERE, ELSEWHERE, BY_TLS, BY_DNS)
 
 
@@ -69,7 +69,7 @@ def test_each_site_without_certificate_has_its_own_reason_and_gets_one_when_it_i
     world.lookups(leads.format(lab.facts["internet"]["public_address"]))
     try:
         done = world.publish({**NOWHERE, "state": "absent"}, ELSEWHERE)
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
         assert world.serves(host_of(ELSEWHERE))
     finally:
         world.lookups(leads.format(lab.address("outside")))
@@ -89,7 +89,7 @@ def test_by_tls_alpn_01_and_without_a_storm_where_it_fails(world: World, lab: La
         assert tries() == tried
     with world.closed(80):
         done = world.publish(BY_TLS, traefik_acme_challenge="tls")
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
     assert world.serves(host_of(BY_TLS))
 
 
@@ -100,7 +100,7 @@ def test_by_dns_01_with_nothing_open_to_the_world(world: World, lab: Lab) -> Non
             down = world.publish(BY_DNS, **settings)
             refused(down, "acme_authority_unreachable")
         done = world.publish(BY_DNS, **settings)
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
     assert world.serves(host_of(BY_DNS))
     for seen, word in (
         (down.output, BY_DNS["name"]),
@@ -117,7 +117,7 @@ def test_another_authority_gives_new_certificates_and_the_old_ones_come_back_wit
     """As from staging to production: the same authority by another URL is another one to Traefik."""
     before, storage = world.certificate(), world.storage
     done = world.publish(traefik_acme_authority=f"{lab.facts['internet']['acme_directory']}?production")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert world.storage != storage
     assert world.serves()
     assert world.certificate() != before
@@ -130,7 +130,7 @@ def test_another_authority_gives_new_certificates_and_the_old_ones_come_back_wit
 def test_before_there_is_an_authority_sites_are_reached_by_plain_http(world: World) -> None:
     """The guide's first step. Whoever wants TLS even so has what Traefik shows by itself."""
     done = world.publish(BY_TLS, {**BY_DNS, "tls": True}, traefik_acme_email="")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert world.get(f"http://{SITE}/").status == 200
     assert world.get(f"http://{host_of(BY_TLS)}/").status == 200
     assert "TRAEFIK DEFAULT CERT" in world.certificate(host_of(BY_DNS))

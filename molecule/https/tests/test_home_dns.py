@@ -97,11 +97,11 @@ def home(controller: Controller, world: World, tmp_path_factory: pytest.TempPath
     inventory = tmp_path_factory.mktemp("inventory") / "local_dns"
     inventory.write_text(f"[local_dns]\n{SERVER}\n")
     done = world.publish(HELLO)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     home = Home(controller, inventory)
     yield home
     done = home.serve(local_dns_state="absent")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     world.remove(HELLO)
 
 
@@ -110,14 +110,14 @@ def served(home: Home, world: World, lab: Lab) -> Iterator[Home]:
     """The same, whose clients ask it, as they would be told by the router."""
     with ipv6_outside(world), written(lab, "client", "/etc/resolv.conf", f"nameserver {lab.address(SERVER)}\n"):
         done = home.site()
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
         assert done.changed[SERVER]
         yield home
 
 
 def test_a_check_of_a_bare_host_shows_the_names(home: Home, world: World, lab: Lab) -> None:
     done = home.serve("--check", "--diff")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     for name in (SITE, DASHBOARD, "hello.home.example"):
         assert f"{name},{world.traefik}" in done.output
     assert there(lab) == []
@@ -141,7 +141,7 @@ def test_a_file_of_names_is_enough_for_a_quick_test(
     role = {"name": "homecloud.k3s.local_dns", "tasks_from": "render"}
     settings = {"local_dns_file": str(names), "local_dns_format": "hosts"}
     done = controller.run([{"ansible.builtin.import_role": role, "vars": settings}])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     with written(lab, "client", "/etc/hosts", lab.on("client", "cat", "/etc/hosts") + names.read_text()):
         assert PAGE in world.get(f"https://{SITE}/", client="client").body
 
@@ -191,7 +191,7 @@ def test_the_host_itself_asks_whom_it_has_always_asked(served: Home, lab: Lab) -
 
 def test_a_second_run_changes_nothing(served: Home) -> None:
     done = served.site()
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert not any(done.changed.values()), done.output
 
 
@@ -207,7 +207,7 @@ def test_nothing_is_left_of_it(served: Home, lab: Lab) -> None:
     assert there(lab) == list(MADE)
     for changes in (True, False):
         done = served.serve(local_dns_state="absent")
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
         assert bool(done.changed[SERVER]) is changes, done.output
     assert there(lab) == []
     assert not lab.sh(SERVER, "ss -Hlnut 'sport = 53'")

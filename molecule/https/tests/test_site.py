@@ -73,7 +73,7 @@ def test_the_service_has_no_address_of_its_own(kubectl: Kubectl) -> None:
 
 def test_verify_shows_the_certificate(controller: Controller) -> None:
     done = controller.play("playbooks/verify.yml", [], {})
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     (row,) = (line for line in done.output.splitlines() if f"https://{SITE}/" in line and "Pebble" in line)
     assert " 200 " in row
 
@@ -81,7 +81,7 @@ def test_verify_shows_the_certificate(controller: Controller) -> None:
 def test_a_copy_of_the_certificates_is_on_the_controller(lab: Lab, world: World, controller: Controller) -> None:
     backup = {"name": "homecloud.k3s.traefik", "tasks_from": "backup"}
     done = controller.run([{"ansible.builtin.import_role": backup}])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     copy = Path(lab.settings["traefik_backup_dir"], Path(world.storage).name)
     assert copy.stat().st_mode & 0o777 == 0o600
     assert copy.parent.stat().st_mode & 0o777 == 0o700
@@ -94,13 +94,13 @@ def test_the_file_of_the_certificates_is_for_traefik_alone(world: World) -> None
 
 def test_a_check_finds_nothing_to_do(controller: Controller) -> None:
     done = controller.site("--check", "--diff")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert not any(done.changed.values()), done.output
 
 
 def test_a_check_goes_through_where_a_site_is_yet_to_be_made(controller: Controller, kubectl: Kubectl) -> None:
     done = controller.site("--check", web_service_services=[web_service("yet-to-be")])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert "There is no Service default/yet-to-be" in done.output
     assert not kubectl.get("deployment", "yet-to-be")
 
@@ -127,7 +127,7 @@ def test_the_certificate_outlives_its_volume(world: World, kubectl: Kubectl, con
     assert controller.role("traefik", traefik_state="absent").code == 0
     kubectl("delete", "pvc", "traefik", "--namespace=kube-system", "--wait=true")
     done = world.publish()
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     wait_until(world.serves)
     assert world.certificate() == before
 
@@ -137,7 +137,7 @@ def test_secrets_are_nowhere_to_be_seen(world: World, lab: Lab, controller: Cont
     secret = lab.settings["traefik_dashboard_password"]
     # A run that changes the password and says all it can.
     done = controller.site("-vvv", "--diff", "--limit=localhost,server1", traefik_dashboard_password=f"{secret}-new")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     pods = kubectl.objects("pods", "--selector=app.kubernetes.io/instance=traefik-kube-system")
     logs = [kubectl("logs", "--namespace=kube-system", pod["metadata"]["name"]) for pod in pods]
     processes = [lab.sh(node, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'") for node in lab.nodes]

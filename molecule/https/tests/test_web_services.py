@@ -44,7 +44,7 @@ def published(world: World, kubectl: Kubectl) -> Iterator[str]:
     """What the run that makes them all has said."""
     kubectl.apply(MINE)
     done = world.publish(PRIVATE, PUBLIC, DISK, MOVING, options=["--diff", "-vvv"])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     yield done.output
     world.remove(PRIVATE, PUBLIC, DISK, MOVING)
     kubectl("delete", "middleware.traefik.io", "mine")
@@ -88,13 +88,13 @@ def test_a_web_service_with_an_address_moves_behind_traefik_and_back(
     assert kubectl.address("moving")
 
     done = controller.role("web_service", web_service_services=[NAMED])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert kubectl.get("service", "moving")["spec"]["type"] == "ClusterIP"
     assert kubectl.address("moving") == ""
     assert world.serves("moving.home.example")
 
     done = controller.role("web_service", web_service_services=[MOVING])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     assert "Welcome to nginx" in world.lab.page(f"http://{kubectl.address('moving')}/")
     assert not kubectl.get("ingressroute.traefik.io", "moving")
 
@@ -153,10 +153,10 @@ def test_a_configuration_of_others_is_taken_over_only_when_asked(world: World, k
     refused(world.publish(), "configuration_of_others", "additionalArguments")
     extra = {"name": "extra", "port": 8444, "exposed_port": 444}
     done = world.publish(traefik_take_over=True, traefik_entry_points=[extra])
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end
     # At the new port Traefik answers, though nobody there has a route yet.
     with pytest.raises(subprocess.CalledProcessError):
         world.lab.page(f"http://{world.traefik}:445/")
     assert world.get(f"http://{world.traefik}:444/", client="client").status == 404
     done = world.publish()
-    assert done.code == 0, done.output
+    assert done.code == 0, done.end

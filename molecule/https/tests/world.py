@@ -110,7 +110,7 @@ class World:
 
     def remove(self, *services: Service) -> None:
         done = self.controller.role("web_service", web_service_services=[{**s, "state": "absent"} for s in services])
-        assert done.code == 0, done.output
+        assert done.code == 0, done.end
 
     def pod(self) -> dict[str, t.Any]:
         """The pod of Traefik."""

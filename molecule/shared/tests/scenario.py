@@ -276,6 +276,11 @@ class Result:
     output: str
 
     @property
+    def end(self) -> str:
+        """What it said last: where a task has failed, this names it, and logs that are cut short still have it."""
+        return "\n".join(self.output.splitlines()[-60:])
+
+    @property
     def changed(self) -> dict[str, int]:
         """The number of changes of each host."""
         return {host: int(count) for host, count in re.findall(r"^(\S+) +: ok=.* changed=(\d+)", self.output, re.M)}
@@ -313,7 +318,7 @@ class Controller:
             answers = Path(directory, "answers.json")
             write = {"content": f"{{{{ [{', '.join(names)}] }}}}", "dest": str(answers)}
             done = self.run([*asked, {"ansible.builtin.copy": write}])
-            assert done.code == 0, done.output
+            assert done.code == 0, done.end
             found: list[Answer] = json.loads(answers.read_text())
         return found
 
