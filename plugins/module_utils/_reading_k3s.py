@@ -28,6 +28,7 @@ KINDS = {"k3s": "server", "k3s-agent": "agent"}  # by the name of the unit
 CONFIG = "/etc/rancher/k3s/config.yaml"
 _TOKEN = "/etc/rancher/k3s/token"  # where it is, not what it is
 _DATA_DIR = "/var/lib/rancher/k3s"
+_DATASTORES = {"etcd": "etcd/member", "sqlite": "state.db"}  # etcd comes first: k3s uses it wherever it is
 _AUTHORITY = re.compile(r"(-ca|\.nochain)\.crt$|/temporary-certs/")
 # Those of the administrator are in the kubeconfig; a running k3s reads these.
 _CERTIFICATES = ("server/tls/*.crt", "server/tls/*/*.crt", "agent/*.crt")
@@ -55,6 +56,7 @@ class K3s:
     dropins: list[str]
     token: Token
     ca_sha256: str
+    datastore: str
     certificates: list[Certificate]
     problems: list[str]
 
@@ -96,6 +98,7 @@ def k3s(tree: Tree, disk: Config, data_dir: str, units: dict[str, Unit], shown_v
         dropins=disk.dropins,
         token=_token(tree, disk, data_dir),
         ca_sha256=_authority(tree, data_dir),
+        datastore=_datastore(tree, data_dir),
         certificates=certificates,
         problems=disk.problems + problems,
     )
@@ -133,6 +136,10 @@ def _authority(tree: Tree, data_dir: str) -> str:
         if hashed:
             return hashed
     return ""
+
+
+def _datastore(tree: Tree, data_dir: str) -> str:
+    return next((kind for kind, name in _DATASTORES.items() if tree.exists(f"{data_dir}/server/db/{name}")), "")
 
 
 def _certificates(tree: Tree, data_dir: str, now: datetime.datetime) -> tuple[list[Certificate], list[str]]:

@@ -363,6 +363,7 @@ k3s:
     dropins: []
     token: {present: true, sha256: 65ea4bbf9d7fda76baedfba3721a059eec99b706a3cc32416ffd11ffa7b42309}
     ca_sha256: 7ab9ba8474ab0f779375b91d5f0d6ae43b126c67276b4a60ed9f32b12e00767e
+    datastore: ""
     certificates: [{path: /var/lib/rancher/k3s/agent/client-kubelet.crt, days_left: 364}]
     problems: []
   contains:
@@ -396,6 +397,11 @@ k3s:
       type: dict
     ca_sha256:
       description: The hash of the file with the authority that signs the cluster's servers; V("") if there is none.
+      type: str
+    datastore:
+      description: >-
+        V(etcd) where there are data of k3s's own etcd, V(sqlite) where there is its database of SQLite; V("") on an
+        agent, before the first start, and where the data are elsewhere.
       type: str
     certificates:
       description: The certificates that k3s has made for itself, without the authorities, and the days until they end.

@@ -64,6 +64,8 @@ ERRORS: tuple[Check, ...] = (
     # what the inventory says
     settings.wrong_groups,
     settings.server_count,
+    settings.settings_differ,
+    settings.token_for_datastore,
     settings.unreadable_setting,
     settings.misplaced_setting,
     settings.invalid_version,
@@ -92,6 +94,7 @@ ERRORS: tuple[Check, ...] = (
     # the k3s that is there
     cluster.another_kind,
     cluster.another_cluster,
+    cluster.servers_down,
     cluster.downgrade,
     cluster.upgrade,
     cluster.another_token,

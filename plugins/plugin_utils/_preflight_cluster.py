@@ -104,16 +104,32 @@ def another_kind(home: Home) -> Iterator[Finding]:
 
 
 def another_cluster(home: Home) -> Iterator[Finding]:
-    """The host is a node of another cluster than that of the server."""
-    servers = {host.name: reading["k3s"]["ca_sha256"] for host, reading in home.servers}
-    theirs = ", ".join(f"{ca[:12] or 'none'} on {server}" for server, ca in servers.items())
+    """The host is a node of another cluster than that of the servers."""
+    authorities = {host.name: reading["k3s"]["ca_sha256"] for host, reading in home.servers}
+    server, theirs = next(((name, ca) for name, ca in authorities.items() if ca), (", ".join(authorities), ""))
     for host, reading in home.read:
         own = reading["k3s"]["ca_sha256"]
-        if own and servers and own not in servers.values():
+        if own and authorities and own != theirs:
             yield Finding(
                 "The host is a node of another cluster, or of an earlier one.",
-                f"sha256 of the cluster's authority: {own[:12]} here, {theirs}",
+                f"sha256 of the cluster's authority: {own[:12]} here, {theirs[:12] or 'none'} on {server}",
                 _removal(reading),
+                host.name,
+            )
+
+
+def servers_down(home: Home) -> Iterator[Finding]:
+    """A server has the data of the cluster, but none of those that have them runs, so no other one can join."""
+    holders = [(host, reading) for host, reading in home.servers if reading["k3s"]["datastore"]]
+    runs = any(reading["units"]["k3s"]["active"] == "active" for _, reading in holders)
+    for host, reading in home.servers:
+        if holders and not runs and not reading["k3s"]["datastore"]:
+            names = ", ".join(holder.name for holder, _ in holders)
+            yield Finding(
+                f"The server cannot join the cluster: {names} have its data, but k3s runs on none of them.",
+                f"no data of a cluster here, and k3s is not active on {names}",
+                f'Start it there with "systemctl start k3s", or run this playbook with --limit to {names} first. '
+                "Should these data be lost, remove k3s there.",
                 host.name,
             )
 

@@ -101,7 +101,7 @@ def cgroup_v1(home: Home) -> Iterator[Finding]:
 def port_taken(home: Home) -> Iterator[Finding]:
     """A program other than k3s listens on a port that k3s or MetalLB needs."""
     for host, reading in home.read:
-        needed = _ports(host)
+        needed = _ports(host, home.has_etcd)
         for socket in reading["ports"]:
             use = needed.get((socket["protocol"], socket["port"]))
             if use and not _is_ours(socket["process"]):
@@ -175,13 +175,13 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
-def _ports(host: Host) -> dict[tuple[str, int], str]:
+def _ports(host: Host, has_etcd: bool) -> dict[tuple[str, int], str]:
     """What needs which port."""
     needed = dict.fromkeys((("tcp", 6444), ("tcp", 10250)), "k3s")
     needed.update(dict.fromkeys((("tcp", 7946), ("udp", 7946)), "MetalLB"))
     if host.kind == "server":
         needed.update(dict.fromkeys((("tcp", 6443), ("tcp", 10257), ("tcp", 10259)), "The API of the cluster"))
-    if host.kind == "server" and host.config.get("cluster-init"):
+    if host.kind == "server" and has_etcd:
         needed.update(dict.fromkeys((("tcp", 2379), ("tcp", 2380)), "etcd"))
     return needed
 

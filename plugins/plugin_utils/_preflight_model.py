@@ -106,6 +106,11 @@ class K3s(t.TypedDict):
     problems: list[str]
     token: Token
     ca_sha256: str
+    datastore: str
+
+
+class Unit(t.TypedDict):
+    active: str
 
 
 class Reading(t.TypedDict):
@@ -125,6 +130,7 @@ class Reading(t.TypedDict):
     default_route: Route | None
     resolves: dict[str, list[str]]
     k3s: K3s
+    units: dict[str, Unit]
 
 
 _LINK_LOCAL = Range.network("fe80::/10")
@@ -279,6 +285,25 @@ class Home:
     @property
     def servers(self) -> Iterator[tuple[Host, Reading]]:
         return ((host, reading) for host, reading in self.read if host.kind == "server")
+
+    @property
+    def has_etcd(self) -> bool:
+        """Whether the servers keep the cluster's data in etcd, now or after this run."""
+        several = self.has_several_servers and not self.has_other_datastore
+        return several or any(host.kind == "server" and host.config.get("cluster-init") for host in self.hosts)
+
+    @property
+    def first_server(self) -> str:
+        return next((host.name for host in self.hosts if host.kind == "server"), "")
+
+    @property
+    def has_several_servers(self) -> bool:
+        return sum(host.kind == "server" for host in self.hosts) > 1
+
+    @property
+    def has_other_datastore(self) -> bool:
+        """Whether the cluster's data are in a database that the collection does not know."""
+        return "datastore-endpoint" in self.cluster_config
 
     @property
     def has_metallb(self) -> bool:

@@ -65,12 +65,12 @@ def another_lan(home: Home) -> Iterator[Finding]:
 
 
 def unresolved_endpoint(home: Home) -> Iterator[Finding]:
-    """An agent cannot find the address of the API by its name."""
+    """A host that joins a server cannot find the address of the API by its name."""
     for host, reading in home.read:
-        for name, addresses in reading["resolves"].items() if host.kind == "agent" else ():
+        for name, addresses in reading["resolves"].items() if host.name != home.first_server else ():
             if is_endpoint(name) and all(address.startswith("127.") or address == "::1" for address in addresses):
                 yield Finding(
-                    f'The agent cannot find the API by the name "{name}".',
+                    f'The host cannot find the API by the name "{name}".',
                     f"{name}: {', '.join(addresses) or 'no address'}",
                     "Set ansible_host of the server, or k3s_api_endpoint, to an address or a name that all hosts know.",
                     host.name,
@@ -203,23 +203,28 @@ def _blocked(home: Home, kinds: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _refused(home: Home, host: Host, firewall: Firewall) -> Iterator[str]:
+    others = [(other, reading) for other, reading in home.read if other is not host]
     sources = {
-        "nodes": networks(address_of(other, reading) for other, reading in home.read if other is not host),
+        "nodes": networks(address_of(other, reading) for other, reading in others),
+        "servers": networks(address_of(other, reading) for other, reading in others if other.kind == "server"),
         "pods": home.networks("cluster-cidr"),
     }
-    for protocol, port, who in _needed(host, str(home.cluster_config.get("flannel-backend", "vxlan"))):
+    for protocol, port, who in _needed(home, host):
         for source in sources[who]:
             if not any(admits(opening, protocol, port, source) for opening in firewall["opens"]):
                 yield f"{port}/{protocol} from {source.text}"
 
 
-def _needed(host: Host, backend: str) -> Iterator[tuple[str, int, str]]:
-    """Which ports must be open to whom: those of the kubelet, of MetalLB, of flannel and of the API."""
+def _needed(home: Home, host: Host) -> Iterator[tuple[str, int, str]]:
+    """Which ports must be open to whom: those of the kubelet, of MetalLB, of flannel, of the API and of etcd."""
+    backend = str(home.cluster_config.get("flannel-backend", "vxlan"))
     yield from (("tcp", 10250, "nodes"), ("tcp", 10250, "pods"), ("tcp", 7946, "nodes"), ("udp", 7946, "nodes"))
     if backend in _FLANNEL_PORTS:
         yield "udp", _FLANNEL_PORTS[backend], "nodes"
     if host.kind == "server":
         yield from (("tcp", 6443, "nodes"), ("tcp", 6443, "pods"))
+    if host.kind == "server" and home.has_etcd:
+        yield from (("tcp", 2379, "servers"), ("tcp", 2380, "servers"))
 
 
 def admits(opening: Opening, protocol: str, port: int, source: Range) -> bool:

@@ -20,6 +20,7 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model imp
     CLUSTER_NETWORKS,
     Finding,
     Home,
+    Host,
     is_endpoint,
     is_kubernetes_name,
 )
@@ -41,6 +42,29 @@ _OF_THE_CONTROLLER = (
     "traefik_acme_email",
     "web_service_services",
 )
+EQUAL_ON_SERVERS = (
+    "agent-token",
+    "agent-token-file",
+    "cluster-cidr",
+    "cluster-dns",
+    "cluster-domain",
+    "datastore-endpoint",
+    "disable",
+    "disable-cloud-controller",
+    "disable-helm-controller",
+    "disable-network-policy",
+    "egress-selector-mode",
+    "embedded-registry",
+    "flannel-backend",
+    "flannel-external-ip",
+    "flannel-ipv6-masq",
+    "secrets-encryption",
+    "secrets-encryption-provider",
+    "service-cidr",
+    "supervisor-metrics",
+)
+"""See https://docs.k3s.io/installation/ha-embedded, and for the database the notes on external ones there."""
+_SECRETS = ("agent-token", "datastore-endpoint")
 _SECURE_TOKEN = re.compile(r"K10[0-9a-f]{64}::[^:\s]+(:[^:\s]+)?")
 
 
@@ -60,13 +84,41 @@ def wrong_groups(home: Home) -> Iterator[Finding]:
 
 
 def server_count(home: Home) -> Iterator[Finding]:
-    """The number of servers is not one. More than one is not supported yet."""
-    servers = home.groups.get("server", ())
-    if len(servers) != 1:
+    """There is no server, or an even number of them, with which etcd survives no more failures than with one less."""
+    servers = [host for host in home.hosts if host.kind == "server"]
+    evidence = f'the group "server" of the inventory: {", ".join(host.name for host in servers) or "no host"}'
+    if not servers:
+        yield Finding("There is no server.", evidence, 'Put one host into the group "server", or three or five.')
+    # A cluster that has lost a server goes on with those that are left.
+    elif len(servers) % 2 == 0 and not home.has_other_datastore and not all(map(_is_member, servers)):
+        problem = f"With {len(servers)} servers etcd survives no more failures than with {len(servers) - 1}."
+        yield Finding(problem, evidence, 'Put one, three or five hosts into the group "server".')
+
+
+def settings_differ(home: Home) -> Iterator[Finding]:
+    """Servers have different settings where k3s wants the same on all of them."""
+    servers = [host for host in home.hosts if host.kind == "server"]
+    for host in servers[1:]:
+        first = servers[0]
+        for key in EQUAL_ON_SERVERS:
+            ours, theirs = (_said(server, key) for server in (host, first))
+            if ours != theirs:
+                yield Finding(
+                    f"{key} in k3s_config is another than on {first.name}, and k3s wants it the same on all servers.",
+                    f"{key}: {ours} here, {theirs} on {first.name}" if key not in _SECRETS else f"{key}: not shown",
+                    'Set k3s_config for the whole group "server".',
+                    host.name,
+                )
+
+
+def token_for_datastore(home: Home) -> Iterator[Finding]:
+    """Several servers with a database of others have no C(k3s_token), so each would make one of its own."""
+    servers = [host for host in home.hosts if host.kind == "server"]
+    if len(servers) > 1 and home.has_other_datastore and not all(host.setting("k3s_token") for host in servers):
         yield Finding(
-            f"There are {len(servers)} servers; this version of the collection sets up exactly one.",
-            f'the group "server" of the inventory: {", ".join(servers) or "no host"}',
-            'Put exactly one host into the group "server", and the others into "agent".',
+            "The servers share a database, but have no token in common.",
+            "k3s_config has datastore-endpoint, and k3s_token is empty",
+            "Set k3s_token to a long random word, the same for all hosts.",
         )
 
 
@@ -240,6 +292,18 @@ def servicelb_enabled(home: Home) -> Iterator[Finding]:
                 'Add servicelb to the list, or write "disable+", which adds to what the role disables.',
                 host.name,
             )
+
+
+def _is_member(host: Host) -> bool:
+    return host.reading is not None and host.reading["k3s"]["datastore"] == "etcd"
+
+
+def _said(host: Host, key: str) -> str:
+    """What the user says of a key; of "disable" only the part on which servers have to agree."""
+    said = words(host.config.get(key, []))
+    if key == "disable":
+        said = ["servicelb"] if "servicelb" in said or key not in host.k3s_config else []
+    return ", ".join(said) or "nothing"
 
 
 def _kind(value: object) -> str:

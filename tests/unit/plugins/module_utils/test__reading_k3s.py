@@ -47,6 +47,7 @@ def test_bare(make_tree: MakeTree) -> None:
         dropins=[],
         token=Token(False, ""),
         ca_sha256="",
+        datastore="",
         certificates=[],
         problems=[],
     )
@@ -165,3 +166,16 @@ def test_certificates(make_tree: MakeTree) -> None:
     now = datetime.datetime.now(datetime.timezone.utc)
     assert all(abs(certificate.days_left - days_left(CERTIFICATE, now)) <= 1 for certificate in found.certificates)
     assert found.problems == [f"{DATA}/agent/broken.crt: not an X.509 certificate in PEM form"]
+
+
+@pytest.mark.parametrize(
+    ("files", "datastore"),
+    [
+        ({"server/db/state.db": ""}, "sqlite"),
+        ({"server/db/etcd/member/wal/0.wal": ""}, "etcd"),
+        ({"server/db/etcd/member/wal/0.wal": "", "server/db/state.db": ""}, "etcd"),
+        ({"server/db/state.db.migrated": "", "server/db/etcd/name": "pi1-1"}, ""),
+    ],
+)
+def test_where_the_data_of_the_cluster_are(make_tree: MakeTree, files: dict[str, str], datastore: str) -> None:
+    assert read(make_tree({f"{DATA}/{name}": content for name, content in files.items()})).datastore == datastore

@@ -66,7 +66,9 @@ def reading(number: int) -> dict[str, t.Any]:
             "problems": [],
             "token": {"present": False, "sha256": ""},
             "ca_sha256": "",
+            "datastore": "",
         },
+        "units": {"k3s": {"active": "inactive"}, "k3s-agent": {"active": "inactive"}},
     }
 
 
@@ -146,6 +148,22 @@ def running(**server: object) -> Changes:
     }
 
 
+def servers(*names: str) -> Changes:
+    return {"groups server": list(names), "groups agent": [name for name in SOUND["readings"] if name not in names]}
+
+
+def with_data(*names: str, active: str = "active") -> Changes:
+    """Servers with the cluster's data in etcd."""
+    return {
+        change: value
+        for name in names
+        for change, value in (
+            (f"readings {name} k3s datastore", "etcd"),
+            (f"readings {name} units k3s active", active),
+        )
+    }
+
+
 def node2(path: str, value: object) -> Changes:
     return {f"readings node2 {path}": value}
 
@@ -163,6 +181,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+ALL_SERVERS = servers("node1", "node2", "node3")
 K3S2 = "readings node2 k3s "
 SECURE_TOKEN = f"K10{'a' * 64}::server:secret"
 ALL_OPEN = ("any", 0, 65535, "any")
@@ -178,7 +197,14 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("wrong_groups", {"groups k3s_cluster": ["node1", "node2"]}),
     ("wrong_groups", {"groups agent": ["node2"]}),
     ("server_count", {"groups server": [], "groups agent": ["node1", "node2", "node3"]}),
-    ("server_count", {"groups server": ["node1", "node2"], "groups agent": ["node3"]}),
+    ("server_count", servers("node1", "node2")),
+    ("server_count", servers("node1", "node2") | with_data("node1")),
+    ("settings_differ", ALL_SERVERS | {"hostvars node2 k3s_config": {"cluster-domain": "home"}}),
+    (
+        "settings_differ",
+        ALL_SERVERS | every_host("metallb_state", "absent") | {"hostvars node2 k3s_config": {"disable": []}},
+    ),
+    ("token_for_datastore", ALL_SERVERS | config(datastore_endpoint="postgres://me:geheim@db.home.example/k3s")),
     ("misplaced_setting", {"hostvars node1 kubeconfig_path": "~/.kube/home"}),
     ("invalid_version", every_host("k3s_version", "1.36")),
     ("invalid_version", every_host("k3s_version", 1.36)),
@@ -230,6 +256,7 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("port_taken", node2("ports", socket("tcp", 10250, "kubelet"))),
     ("port_taken", node2("ports", socket("udp", 7946, "dockerd"))),
     ("port_taken", {"readings node1 ports": socket("tcp", 2379, "etcd"), **config(cluster_init=True)}),
+    ("port_taken", ALL_SERVERS | node2("ports", socket("tcp", 2380, "etcd"))),
     ("config_unreadable", {K3S2 + "problems": ["/etc/rancher/k3s/config.yaml, line 3: not KEY: VALUE"]}),
     ("duplicate_machine_id", node2("machine_id", f"{1:032x}")),
     ("clock_wrong", node2("time epoch", NOW + 64)),
@@ -239,6 +266,9 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("another_kind", {**running(), "readings node1 k3s kind": "agent"}),
     ("another_cluster", {**running(), K3S2 + "ca_sha256": "c2" * 32}),
     ("another_cluster", {K3S2 + "ca_sha256": "c2" * 32}),
+    ("another_cluster", ALL_SERVERS | {K3S2 + "ca_sha256": "c2" * 32, "readings node3 k3s ca_sha256": "c3" * 32}),
+    ("servers_down", ALL_SERVERS | with_data("node2", "node3", active="failed")),
+    ("servers_down", ALL_SERVERS | with_data("node1", active="inactive") | {"readings node3": GONE}),
     ("downgrade", running(version="v1.36.3+k3s1")),
     ("downgrade", {**running(), **every_host("k3s_version", "v1.36.2-rc1+k3s1")}),
     ("upgrade", running(version="v1.36.2-rc2+k3s1")),
@@ -253,7 +283,9 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("another_lan", node2("interfaces", ELSEWHERE)),
     ("unresolved_endpoint", node2("resolves", {"node1.local": []})),
     ("unresolved_endpoint", node2("resolves", {"node1": ["127.0.1.1"]})),
+    ("unresolved_endpoint", ALL_SERVERS | node2("resolves", {"node1": []})),
     ("firewall_blocks", node2("firewall", firewall("ufw"))),
+    ("firewall_blocks", ALL_SERVERS | node2("firewall", firewall("ufw", ("any", 6443, 65535, "any")))),
     ("firewall_blocks", node2("firewall", firewall("firewalld", ("tcp", 0, 65535, "any")))),
     ("firewall_blocks", node2("firewall", firewall("ufw", ("any", 0, 65535, "192.168.1.101"), ("any", 0, 65535, "x")))),
     ("networks_overlap", config(service_cidr="10.42.128.0/17")),
@@ -422,6 +454,13 @@ FINE: t.Final[list[Changes]] = [
     {},
     running(),
     {"groups agent": [], "groups k3s_cluster": ["node1"]},
+    ALL_SERVERS,
+    ALL_SERVERS | with_data("node2"),
+    ALL_SERVERS | with_data("node1", "node2", "node3", active="inactive"),
+    ALL_SERVERS | {"hostvars node2 k3s_config": {"disable+": ["traefik"], "node-label": ["a=b"]}},
+    ALL_SERVERS | config(datastore_endpoint="mysql://") | every_host("k3s_token", "word"),
+    servers("node1", "node2") | with_data("node1", "node2"),
+    servers("node1", "node2") | config(datastore_endpoint="mysql://") | every_host("k3s_token", "word"),
     every_host("kubeconfig_path", "~/.kube/home"),
     every_host("k3s_version", "v1.34.1-rc2+k3s10"),
     {"hostvars node2 k3s_version": "v1.36.1+k3s1"},
@@ -683,3 +722,9 @@ def test_a_fault_is_three_lines_of_text() -> None:
         "  seen: wlan0",
         "  to do: Mend it.",
     ]
+
+
+def test_what_servers_disagree_on_is_not_shown_where_it_is_secret() -> None:
+    (found,) = faults(ALL_SERVERS | {"hostvars node2 k3s_config": {"agent-token": "geheim"}})
+    assert (found["code"], found["host"]) == ("settings_differ", "node2")
+    assert "geheim" not in str(found)
