@@ -99,9 +99,9 @@ class Lab:
     def nodes(self) -> list[str]:
         return [name for name, host in self.facts["hosts"].items() if host["role"] in ("server", "agent")]
 
-    def have_nodes(self, count: int) -> None:
+    def have_nodes(self, count: int, servers: int = 1) -> None:
         """Add nodes, which are bare, or remove the last ones."""
-        self._run("up", "--nodes", str(count))
+        self._run("up", "--nodes", str(count), "--servers", str(servers))
 
     def off(self, host: str) -> None:
         """Pull the plug."""

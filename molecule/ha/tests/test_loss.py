@@ -1,0 +1,81 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A server dies, and the cluster does not."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+from scenario import refused, wait_until
+from servers import SERVERS, Writer, started, voters
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scenario import Controller, Kubectl, Lab
+
+LOG = "a-log"
+
+
+@pytest.fixture(autouse=True)
+def whole_again(lab: Lab, kubectl: Kubectl) -> Iterator[None]:
+    yield
+    lab.switch_on()
+    wait_until(lambda: voters(kubectl) == set(SERVERS), within=120)
+
+
+def test_nothing_that_was_written_is_lost_with_a_server(
+    lab: Lab, kubectl: Kubectl, record_property: t.Callable[[str, object], None]
+) -> None:
+    kubectl("create", "configmap", LOG)
+    with Writer(lab, ("server3", "server2"), LOG) as writer:
+        wait_until(lambda: len(writer.written) > 5)
+        lab.off("server1")
+        before = len(writer.written)
+        wait_until(lambda: len(writer.written) > before + 10)
+    stored = lab.on("server2", "k3s", "kubectl", "get", "configmap", LOG, "--output=jsonpath={.data}")
+    assert [number for number in writer.written if f'"{number}":' not in stored] == []
+    record_property("the longest time without a write, in s", round(writer.longest, 1))
+
+
+def test_without_the_first_server_all_goes_on(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
+    lab.off("server1")
+    before = {name: started(lab, name) for name in ("server2", "server3")}
+    done = controller.site("--limit=!server1")
+    assert done.code == 0, done.end
+    # The kubeconfig leads to another server now.
+    assert {host: changes for host, changes in done.changed.items() if changes} == {"localhost": 1}, done.output
+    assert {name: started(lab, name) for name in before} == before
+    wait_until(lambda: kubectl.status("node", "server1") and not kubectl.is_ready("node", "server1"), within=90)
+    assert kubectl.is_ready("node", "agent1")
+    assert lab.has_page(f"http://{kubectl.address('mysite')}/")
+
+
+def test_no_server_is_restarted_that_etcd_needs(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
+    lab.off("server3")
+    wait_until(lambda: "server3" not in voters(kubectl), within=90)
+    before = started(lab, "server2")
+    labelled = {**lab.settings["k3s_config"], "node-label": ["tests=loss"]}
+    done = controller.site("--limit=server2", k3s_config=labelled)
+    refused(done, "quorum_lost", "server3 is not Ready")
+    assert started(lab, "server2") == before
+    # Until it may be restarted, it waits for it, and then goes on with what it is told.
+    lab.switch_on()
+    wait_until(lambda: voters(kubectl) == set(SERVERS), within=120)
+    done = controller.site("--limit=server2")
+    assert (done.code, done.changed["server2"] > 0) == (0, True), done.end
+
+
+def test_a_server_that_was_installed_anew_joins_the_others(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
+    lab.sh("server1", "k3s-uninstall.sh; rm -rf /etc/rancher")
+    kubectl("delete", "node", "server1")
+    begun = time.monotonic()
+    done = controller.site()
+    assert done.code == 0, done.end
+    assert voters(kubectl) == set(SERVERS), time.monotonic() - begun
+    done = controller.site()
+    assert (done.code, set(done.changed.values())) == (0, {0}), done.output
