@@ -104,6 +104,7 @@ ERRORS: tuple[Check, ...] = (
     network.no_default_route,
     network.another_lan,
     network.unresolved_endpoint,
+    network.invalid_api_vip,
     network.firewall_blocks,
     network.networks_overlap,
     network.pool_outside_lan,

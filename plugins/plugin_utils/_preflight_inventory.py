@@ -23,6 +23,8 @@ from jinja2 import TemplateError
 Variables = Mapping[str, t.Any]
 
 _SETTINGS = (
+    "api_vip_address",
+    "api_vip_state",
     "k3s_api_endpoint",
     "k3s_config",
     "k3s_token",

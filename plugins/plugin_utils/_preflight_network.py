@@ -77,6 +77,35 @@ def unresolved_endpoint(home: Home) -> Iterator[Finding]:
                 )
 
 
+def invalid_api_vip(home: Home) -> Iterator[Finding]:
+    """C(api_vip_address) is no IPv4 address of the LAN that is free."""
+    lans = _lans(home)
+    for host, _reading in home.read:
+        address = str(host.setting("api_vip_address") or "")
+        if host.kind == "server" and address and host.setting("api_vip_state") != "absent":
+            problem = _vip_problem(home, lans.values(), address)
+            if problem:
+                yield Finding(
+                    "api_vip_address cannot be the address of the API.",
+                    f"api_vip_address: {address}, {problem}",
+                    "Choose an IPv4 address of the LAN that no host has and that the router's DHCP never gives away.",
+                    host.name,
+                )
+
+
+def _vip_problem(home: Home, lans: Iterable[Range], address: str) -> str:
+    try:
+        wanted = Range.address(address)
+    except ValueError as error:
+        return str(error)
+    owners = [host.name for host, reading in home.read if address_of(host, reading) == address]
+    if wanted.family != 4:
+        return "which is not of IPv4"
+    if owners:
+        return f"which {owners[0]} has"
+    return "" if any(lan.holds(wanted) and lan.size > 1 for lan in lans) else "which is not of the LAN of the servers"
+
+
 def invalid_pool(home: Home) -> Iterator[Finding]:
     """C(metallb_pools) is not a list of pools, each with a name of its own and addresses."""
     names: list[str] = []

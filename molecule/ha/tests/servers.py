@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
 
 SERVERS = ("server1", "server2", "server3")
 CONFIG = "/etc/rancher/k3s/config.yaml"
+VIP = 100  # the last number of the address of the API
 
 
 def voters(kubectl: Kubectl) -> set[str]:
@@ -38,12 +39,17 @@ def started(lab: Lab, node: str) -> str:
     return lab.on(node, "systemctl", "show", "--property=ActiveEnterTimestampMonotonic", "k3s")
 
 
+def holder(lab: Lab) -> str:
+    """The server that has the address of the API."""
+    (server,) = [name for name in SERVERS if f" {lab.at(VIP)}/" in lab.on(name, "ip", "-oneline", "-4", "address")]
+    return server
+
+
 @dataclass
 class Writer:
-    """A client of the API that notes each write, and asks the next of some servers where one does not answer."""
+    """A client of the API that notes each write, and goes on where one fails."""
 
-    lab: Lab
-    servers: tuple[str, ...]
+    kubectl: Kubectl
     name: str
     written: list[int] = field(default_factory=list)
     """The numbers that the API said are stored."""
@@ -51,7 +57,7 @@ class Writer:
     """The most seconds between two of them."""
     _done: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self) -> Writer:
         self._thread = threading.Thread(target=self._write)
         self._thread.start()
         return self
@@ -64,25 +70,15 @@ class Writer:
         last, number = time.monotonic(), 0
         while not self._done.is_set():
             number += 1
-            if any(self._stores(number, server) for server in self.servers):
+            if self._stores(number):
                 self.written.append(number)
                 now = time.monotonic()
                 last, self.longest = now, max(self.longest, now - last)
 
-    def _stores(self, number: int, server: str) -> bool:
+    def _stores(self, number: int) -> bool:
         patch = json.dumps({"data": {str(number): "written"}})
-        words = (
-            "k3s",
-            "kubectl",
-            "--request-timeout=2s",
-            "patch",
-            "configmap",
-            self.name,
-            "--type=merge",
-            f"--patch={patch}",
-        )
         try:
-            self.lab.on(server, *words)
+            self.kubectl("patch", "configmap", self.name, "--type=merge", f"--patch={patch}")
         except subprocess.SubprocessError:
             return False
         return True

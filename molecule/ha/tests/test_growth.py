@@ -11,7 +11,7 @@ import typing as t
 import pytest
 import yaml
 from homelab.watch import watch
-from servers import CONFIG, SERVERS, voters
+from servers import CONFIG, SERVERS, VIP, voters
 
 if t.TYPE_CHECKING:
     from scenario import Controller, Kubectl, Lab
@@ -44,7 +44,7 @@ def test_what_was_there_before_is_still_there(lab: Lab, kubectl: Kubectl) -> Non
 
 def test_each_server_was_told_how_it_comes_in(lab: Lab) -> None:
     told = {name: yaml.safe_load(lab.on(name, "cat", CONFIG)) for name in SERVERS}
-    join = f"https://{lab.address('server1')}:6443"
+    join = f"https://{lab.at(VIP)}:6443"
     assert [(c.get("cluster-init"), c.get("server")) for c in told.values()] == [
         (True, None),
         (None, join),

@@ -58,7 +58,7 @@ METALLB_OF_CONFIGMAP = "v0.11.0"
 # What router, clients and the machines of the internet have besides.
 HELPER_PACKAGES = ("bind9", "bind9-dnsutils", "dnsmasq-base", "pebble")
 # What nodes can install, from the mirror.
-OFFERED_PACKAGES = ("dnsmasq",)
+OFFERED_PACKAGES = ("dnsmasq", "keepalived")
 
 # The lab's internet: a network and names that are set aside for examples. Its files in `internet/` say them, too.
 PUBLIC_ADDRESS = "203.0.113.10"
