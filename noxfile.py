@@ -75,7 +75,7 @@ def add_ansible_test_session(core: str, python: str, pip: str) -> None:
 
     release = core.rpartition(".")[0]
 
-    @nox.session(name=f"ansible-test-{release}", python=interpreter(python))
+    @nox.session(name=f"ansible-test-{release}", python=interpreter(python), allow_parallel=True)
     def ansible_test(session: nox.Session) -> None:
         session.install(f"ansible-core=={core}")
         provide_get_pip(pip)

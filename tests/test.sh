@@ -21,7 +21,7 @@ build=$!
 trap 'kill -- "-$build" 2> /dev/null || true; rm -f "$log"' EXIT
 
 step "checks of the sources"
-nox
+nox --parallel 2
 
 step "build of the lab"
 wait "$build" || { cat "$log" && false; }
@@ -36,7 +36,7 @@ step "the way of a packet, as a browser shows it"
 pytest -q tests/browser
 
 step "from bare nodes to a page"
-MOLECULE_COMMAND_BORDERS=false molecule test
+MOLECULE_COMMAND_BORDERS=false molecule test --all
 
 step "the host is as before"
 pytest tests/lab/test_host_untouched.py

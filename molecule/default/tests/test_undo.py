@@ -4,7 +4,7 @@
 
 """What site.yml has made is undone.
 
-The last tests of all: they leave bare nodes behind, with which the next scenario begins.
+The last tests of all: they leave bare nodes behind, with which the next scenario, ha, begins.
 """
 
 from __future__ import annotations
