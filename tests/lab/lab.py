@@ -12,11 +12,12 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from homelab import build, host, internet, inventory, network, nodes
 from homelab.model import Host, Lab
-from homelab.settings import NODE_NAMES, Paths, Release
+from homelab.settings import MAX_NODES, Paths, Release
 from homelab.shell import LabError, owner, say, step
 
 
@@ -31,9 +32,9 @@ def arguments() -> argparse.Namespace:
 
     command("build", "make what is missing of all that labs and tests need")
     up = command("up", "start the lab, building first what is missing")
-    up.add_argument(
-        "--nodes", type=int, choices=range(1, len(NODE_NAMES) + 1), help="how many (default: as before, at first 3)"
-    )
+    counts = range(1, MAX_NODES + 1)
+    up.add_argument("--nodes", type=int, choices=counts, help="how many (default: as before, at first 3)")
+    up.add_argument("--servers", type=int, choices=counts, help="how many of them (default: as before, at first 1)")
     command("down", "remove the lab and put the host back as it was")
     command("status", "show machines and versions").add_argument("--json", action="store_true")
     command("off", "pull the plug of a machine; up switches it on").add_argument("host")
@@ -66,7 +67,7 @@ def become_root() -> None:
     os.execvp("sudo", ["sudo", "env", *kept, sys.executable, *sys.argv])
 
 
-def up(name: str, node_count: int | None, paths: Paths) -> None:
+def up(name: str, node_count: int | None, server_count: int | None, paths: Paths) -> None:
     release = Release.from_environment()
     images = build.needed(paths.cache, release)
     mirror = paths.cache / "mirror"
@@ -74,7 +75,7 @@ def up(name: str, node_count: int | None, paths: Paths) -> None:
         with host.exclusive():
             host.remember()
             host.make_room()
-            lab = find_or_design(name, node_count, paths)
+            lab = find_or_design(name, node_count, server_count, paths)
             nodes.remove_surplus(lab)
             network.create(lab)
         nodes.write_keys(lab)
@@ -86,13 +87,16 @@ def up(name: str, node_count: int | None, paths: Paths) -> None:
     print(lab.inventory)
 
 
-def find_or_design(name: str, node_count: int | None, paths: Paths) -> Lab:
+def find_or_design(name: str, node_count: int | None, server_count: int | None, paths: Paths) -> Lab:
     state = paths.states / name
     known = Lab.load(state)
     if not known and nodes.containers(name):
         raise LabError(f"A lab {name!r} of another user or state directory is up: choose another --name")
     subnet = known.network if known else network.choose_network(network.networks_in_use(paths.states))
-    lab = Lab(name, subnet, node_count or (known.node_count if known else 3), state)
+    before = known or Lab(name, subnet, 3, state)
+    lab = replace(before, node_count=node_count or before.node_count, server_count=server_count or before.server_count)
+    if lab.server_count > lab.node_count:
+        raise LabError(f"{lab.server_count} servers are more than {lab.node_count} nodes: say --nodes, too")
     state.mkdir(parents=True, exist_ok=True)
     lab.save()
     return lab
@@ -156,7 +160,7 @@ def main() -> int:
         if args.command == "build":
             build.everything(paths.cache, Release.from_environment())
         elif args.command == "up":
-            up(args.name, args.nodes, paths)
+            up(args.name, args.nodes, args.servers, paths)
         elif args.command == "down":
             down(args.name, paths)
         else:

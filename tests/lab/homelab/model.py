@@ -13,7 +13,6 @@ from pathlib import Path
 from homelab.settings import (
     ACME_HOST,
     INTERNET_ADDRESS,
-    NODE_NAMES,
     OUTSIDE_ADDRESS,
     PUBLIC_ADDRESS,
     TSIG_ALGORITHM,
@@ -41,12 +40,13 @@ class Host:
 
 @dataclass(frozen=True)
 class Lab:
-    """A home network; everything about it follows from these four."""
+    """A home network; everything about it follows from these five."""
 
     name: str
     network: str  # the first three numbers of its /24, such as 192.168.100
     node_count: int
     state: Path
+    server_count: int = 1
 
     def at(self, number: int) -> str:
         return f"{self.network}.{number}"
@@ -74,9 +74,11 @@ class Lab:
 
     @property
     def nodes(self) -> list[Host]:
+        """The servers, and after them the agents."""
+        roles = ["server"] * self.server_count + ["agent"] * (self.node_count - self.server_count)
         return [
-            self._host(name, name.rstrip("123"), lan=self.at(101 + index))
-            for index, name in enumerate(NODE_NAMES[: self.node_count])
+            self._host(f"{role}{roles[: index + 1].count(role)}", role, lan=self.at(101 + index))
+            for index, role in enumerate(roles)
         ]
 
     @property
@@ -154,5 +156,6 @@ class Lab:
             document = json.loads((state / "lab.json").read_text())
         except FileNotFoundError:
             return None
-        nodes = [host for host in document["hosts"].values() if host["role"] in ("server", "agent")]
-        return cls(document["name"], document["subnet"].removesuffix(".0/24"), len(nodes), state)
+        roles = [host["role"] for host in document["hosts"].values()]
+        servers, agents = roles.count("server"), roles.count("agent")
+        return cls(document["name"], document["subnet"].removesuffix(".0/24"), servers + agents, state, servers)

@@ -69,7 +69,7 @@ TSIG_KEY = "home.example"
 TSIG_ALGORITHM = "hmac-sha256"
 
 SSH_USER = "pi"
-NODE_NAMES = ("server1", "agent1", "agent2", "agent3")
+MAX_NODES = 5
 
 
 def role_default(role: str, variable: str) -> str:

@@ -5,16 +5,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,12 +33,10 @@ const (
 // agent is what the parts of a node share.
 type agent struct {
 	settings
-	serverURL string
-	token     token
-	nodeName  string
-	nodeIP    string
-	client    *http.Client // trusts the cluster's CA
-	config    clusterConfig
+	cluster  *clusterClient
+	nodeName string
+	nodeIP   string
+	config   clusterConfig
 }
 
 func runAgentOnly(ctx context.Context, options settings) error {
@@ -60,12 +55,21 @@ func runAgentOnly(ctx context.Context, options settings) error {
 	if err != nil {
 		return err
 	}
-	return runAgent(ctx, options, strings.TrimSuffix(options.text("server"), "/"), parsed)
+	balancer, err := newLoadBalancer(options.text("server"), options.dataDir("agent", "etc", "k3s-agent-load-balancer.json"))
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return balancer.serve(ctx) })
+	group.Go(func() error { return runAgent(ctx, options, "https://"+balancerAddress, parsed, balancer.follow) })
+	return group.Wait()
 }
 
-// runAgent joins the cluster and runs a node until the context ends.
-func runAgent(ctx context.Context, options settings, serverURL string, joinToken token) error {
-	a := &agent{settings: options, serverURL: serverURL, token: joinToken}
+// runAgent joins the cluster and runs a node until the context ends, and what goes along with it.
+func runAgent(ctx context.Context, options settings, serverURL string, joinToken token,
+	along ...func(context.Context, *clusterClient) error,
+) error {
+	a := &agent{settings: options, cluster: newClusterClient(serverURL, joinToken, "node")}
 	var err error
 	if a.nodeName, a.nodeIP, err = nodeIdentity(options); err != nil {
 		return err
@@ -73,7 +77,7 @@ func runAgent(ctx context.Context, options settings, serverURL string, joinToken
 	if err := unpackPrograms(a.dataDir()); err != nil {
 		return fmt.Errorf("unpacking the bundled programs: %w", err)
 	}
-	if err := a.retry(ctx, "Failed to validate connection to cluster at "+serverURL, a.trustCluster); err != nil {
+	if err := a.retry(ctx, "Failed to validate connection to cluster at "+serverURL, a.cluster.trust); err != nil {
 		return err
 	}
 	if err := a.retry(ctx, "Waiting to retrieve agent configuration; server is not ready", a.fetchIdentity); err != nil {
@@ -82,6 +86,9 @@ func runAgent(ctx context.Context, options settings, serverURL string, joinToken
 	enableForwarding()
 
 	group, ctx := errgroup.WithContext(ctx)
+	for _, follow := range along {
+		group.Go(func() error { return follow(ctx, a.cluster) })
+	}
 	group.Go(func() error { return a.runContainerd(ctx) })
 	group.Go(func() error {
 		if err := a.prepareContainerd(ctx); err != nil {
@@ -110,32 +117,6 @@ func (a *agent) retry(ctx context.Context, complaint string, step func(context.C
 		}
 		return err == nil, nil
 	})
-}
-
-// trustCluster takes the CA from the server itself, and believes it if it is the one that the token names.
-func (a *agent) trustCluster(ctx context.Context) error {
-	a.client = &http.Client{
-		Timeout:   10 * time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
-	}
-	ca, err := a.request(ctx, http.MethodGet, "/cacerts", nil)
-	if err != nil {
-		return fmt.Errorf("failed to get CA certs: %w", err)
-	}
-	if err := a.token.checkCA(ca); err != nil {
-		return err
-	}
-	if a.token.caHash == "" {
-		logrus.Warn("Cluster CA certificate is not trusted by the host CA bundle, but the token does not include a CA hash. " +
-			"Use the full token from the server's node-token file to enable Cluster CA validation.")
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(ca) {
-		return errors.New("no certificate in the answer to /cacerts")
-	}
-	a.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	_, err = a.request(ctx, http.MethodGet, "/cacerts", nil)
-	return err
 }
 
 // fetchIdentity gets the cluster's configuration and the node's certificates.
@@ -167,7 +148,7 @@ func (a *agent) fetchIdentity(ctx context.Context) error {
 	for client, name := range map[string]string{
 		"client-kubelet": "kubelet", "client-kube-proxy": "kubeproxy", "client-k3s-controller": "k3scontroller",
 	} {
-		config := newKubeconfig(a.serverURL, a.file("server-ca.crt"), a.file(client+".crt"), a.file(client+".key"))
+		config := newKubeconfig(a.cluster.url, a.file("server-ca.crt"), a.file(client+".crt"), a.file(client+".key"))
 		if err := writeKubeconfig(a.file(name+".kubeconfig"), config, 0o600); err != nil {
 			return err
 		}
@@ -193,41 +174,21 @@ func (a *agent) fetchCertificate(ctx context.Context, name string) error {
 }
 
 func (a *agent) request(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, a.serverURL+path, bytes.NewReader(body))
+	password, err := nodePassword()
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(path, "/v1-k3s/") { // the rest is asked for before the server is trusted with a secret
-		password, err := nodePassword()
-		if err != nil {
-			return nil, err
-		}
-		user := a.token.user
-		if user == "" {
-			user = "node"
-		}
-		request.SetBasicAuth(user, a.token.password)
-		request.Header.Set(nodeNameHeader, a.nodeName)
-		request.Header.Set(nodePasswordHeader, password)
-		request.Header.Set(nodeIPHeader, a.nodeIP)
-	}
-	response, err := a.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode == http.StatusForbidden && strings.HasPrefix(string(content), errNodePassword.Error()) {
+	header := http.Header{}
+	header.Set(nodeNameHeader, a.nodeName)
+	header.Set(nodePasswordHeader, password)
+	header.Set(nodeIPHeader, a.nodeIP)
+	content, err := a.cluster.request(ctx, method, path, body, header)
+	var refused *statusError
+	if errors.As(err, &refused) && refused.code == http.StatusForbidden && strings.HasPrefix(refused.body, errNodePassword.Error()) {
 		return nil, errors.New("Node password rejected, duplicate hostname or contents of '" + nodePasswordPath +
 			"' may not match server node-passwd entry, try enabling a unique node name with the --with-node-id flag")
 	}
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", request.URL, response.Status)
-	}
-	return content, nil
+	return content, err
 }
 
 // nodePassword is made once; it proves to the server that a node of a known name is still the same machine.

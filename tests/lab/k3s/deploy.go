@@ -80,7 +80,7 @@ func (s *server) runDeployer(ctx context.Context, bootstrapped func()) error {
 		storage = s.dataDir("storage")
 	}
 	variables := strings.NewReplacer("%{CLUSTER_DNS}%", dns, "%{CLUSTER_DOMAIN}%", s.text("cluster-domain"),
-		"%{NODE_IP}%", s.nodeIP, "%{DEFAULT_LOCAL_STORAGE_PATH}%", storage)
+		"%{DEFAULT_LOCAL_STORAGE_PATH}%", storage)
 	if err := d.writePackaged(variables); err != nil {
 		return err
 	}

@@ -79,13 +79,16 @@ var (
 		node-label node-taint flannel-iface flannel-backend tls-san cluster-cidr service-cidr cluster-dns cluster-domain
 		service-node-port-range write-kubeconfig write-kubeconfig-mode disable kubelet-arg kube-proxy-arg
 		kube-apiserver-arg kube-controller-manager-arg kube-scheduler-arg resolv-conf pause-image
-		default-local-storage-path`)
+		default-local-storage-path cluster-init etcd-arg`)
 )
 
 // settings are what k3s was told, whatever the way: command line, configuration files, environment, defaults.
 type settings struct{ flags *pflag.FlagSet }
 
 func (s settings) text(name string) string { return s.flags.Lookup(name).Value.String() }
+
+// on tells whether a switch is set.
+func (s settings) on(name string) bool { return s.text(name) == "true" }
 
 // list returns every value of a repeatable flag, or its default.
 func (s settings) list(name string) []string {

@@ -29,6 +29,7 @@ var programs = map[string]func(args []string) error{
 	"kubectl":                 runKubectl,
 	"ctr":                     runCtr,
 	"crictl":                  runCrictl,
+	"etcd":                    runEtcd,
 	"kube-apiserver":          upstream("kube-apiserver"),
 	"kube-controller-manager": upstream("kube-controller-manager"),
 	"kube-scheduler":          upstream("kube-scheduler"),

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/util/cert"
@@ -40,6 +41,7 @@ type leaf struct {
 	name   string
 	groups []string
 	hosts  []string // of a server; a certificate without hosts is a client's
+	peer   bool     // a server that is a client, too
 }
 
 func loadAuthority(dir, name string) (*authority, error) {
@@ -51,7 +53,7 @@ func loadAuthority(dir, name string) (*authority, error) {
 	a.key = key
 	a.pem, err = os.ReadFile(a.path + ".crt")
 	if errors.Is(err, fs.ErrNotExist) {
-		config := cert.Config{CommonName: fmt.Sprintf("k3s-%s@%d", name, time.Now().Unix())}
+		config := cert.Config{CommonName: fmt.Sprintf("%s@%d", authorityName(name), time.Now().Unix())}
 		self, err := cert.NewSelfSignedCACert(config, key)
 		if err != nil {
 			return nil, err
@@ -68,6 +70,14 @@ func loadAuthority(dir, name string) (*authority, error) {
 	}
 	a.certificate, err = parseCertificate(a.pem)
 	return a, err
+}
+
+// authorityName is k3s-server-ca for server-ca, and etcd-server-ca for etcd/server-ca.
+func authorityName(file string) string {
+	if owner, name, found := strings.Cut(file, "/"); found {
+		return owner + "-" + name
+	}
+	return "k3s-" + file
 }
 
 // ensureLeaf issues path.crt for path.key unless the one that is there still says the same and lasts.
@@ -113,8 +123,13 @@ func (a *authority) issue(public crypto.PublicKey, l leaf) ([]byte, error) {
 		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	for _, host := range l.hosts {
+	if len(l.hosts) > 0 {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	}
+	if l.peer {
+		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
+	for _, host := range l.hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {

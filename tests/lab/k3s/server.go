@@ -14,14 +14,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/k3s-io/kine/pkg/endpoint"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -31,28 +30,37 @@ import (
 // server is everything the parts of a server share.
 type server struct {
 	settings
-	dir      string // <data-dir>/server
-	nodeName string
-	nodeIP   string
-	token    token // the server's own
-	agent    token
-	pki      *serverPKI
-	rest     *rest.Config // of system:admin
-	client   kubernetes.Interface
+	dir       string // <data-dir>/server
+	nodeName  string
+	nodeIP    string
+	token     token // the server's own
+	agent     token
+	pki       *serverPKI
+	etcd      *etcdMember // nil if the datastore is SQLite
+	datastore endpoint.ETCDConfig
+	rest      *rest.Config // of system:admin
+	client    kubernetes.Interface
 }
 
 func runServer(ctx context.Context, options settings) error {
 	logrus.Infof("Starting k3s %s (%s)", version, commit)
 	s := &server{settings: options, dir: options.dataDir("server")}
-	datastore, err := s.prepare(ctx)
-	if err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return fmt.Errorf("preparing server: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	supervisor := s.newSupervisor()
+	supervisor, err := s.newSupervisor()
+	if err != nil {
+		return err
+	}
 	group.Go(func() error { return supervisor.serve(ctx) })
-	group.Go(func() error { return s.runAPIServer(ctx, datastore.Endpoints[0]) })
 	group.Go(func() error {
+		if s.etcd != nil {
+			if err := s.startEtcd(ctx, group); err != nil {
+				return fmt.Errorf("starting etcd: %w", err)
+			}
+		}
+		group.Go(func() error { return s.runAPIServer(ctx) })
 		if err := s.waitForAPI(ctx); err != nil {
 			return err
 		}
@@ -67,45 +75,118 @@ func runServer(ctx context.Context, options settings) error {
 	return group.Wait()
 }
 
-// prepare lays down all files and opens the datastore.
-func (s *server) prepare(ctx context.Context) (datastore endpoint.ETCDConfig, err error) {
-	for _, unsupported := range []string{"server", "datastore-endpoint"} {
-		if s.text(unsupported) != "" {
-			return datastore, fmt.Errorf("--%s: this stand-in has a single server on SQLite only", unsupported)
-		}
+// prepare lays down all files. SQLite is opened on the way, since it may know better than the files.
+func (s *server) prepare(ctx context.Context) (err error) {
+	if s.text("datastore-endpoint") != "" {
+		return errors.New("--datastore-endpoint: this stand-in has SQLite and embedded etcd only")
 	}
 	for _, dir := range []string{s.dir, s.file("tls"), s.file("db"), s.file("cred"), s.file("manifests")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return datastore, err
+			return err
 		}
 	}
 	if s.nodeName, s.nodeIP, err = nodeIdentity(s.settings); err != nil {
-		return datastore, err
+		return err
+	}
+	if err := s.chooseDatastore(); err != nil {
+		return err
 	}
 	password, err := s.serverPassword()
 	if err != nil {
-		return datastore, err
+		return err
 	}
-	if datastore, err = startDatastore(ctx, s.dir); err != nil {
-		return datastore, err
+	data, err := s.recallBootstrapData(ctx, password)
+	if err != nil {
+		return fmt.Errorf("failed to bootstrap cluster data: %w", err)
 	}
-	if err := claimDatastore(ctx, datastore, password); err != nil {
-		return datastore, err
+	if err := data.write(s.file("tls")); err != nil {
+		return err
 	}
 	hosts, err := s.certificateHosts()
 	if err != nil {
-		return datastore, err
+		return err
 	}
 	if s.pki, err = newServerPKI(s.file("tls"), hosts); err != nil {
-		return datastore, err
+		return err
+	}
+	if s.etcd == nil {
+		if err := s.claimDatastore(ctx, password); err != nil {
+			return err
+		}
 	}
 	if err := s.writeTokens(password); err != nil {
-		return datastore, err
+		return err
 	}
 	if err := s.stageCharts(); err != nil {
-		return datastore, err
+		return err
 	}
-	return datastore, s.writeKubeconfigs()
+	return s.writeKubeconfigs()
+}
+
+// chooseDatastore takes etcd if it is asked for, and whatever is asked for once it is there.
+func (s *server) chooseDatastore() (err error) {
+	dir := s.file("db", "etcd")
+	if err := setAsideRemoved(dir); err != nil {
+		return err
+	}
+	_, missing := os.Stat(dir)
+	if missing != nil && !s.on("cluster-init") && s.text("server") == "" {
+		return nil
+	}
+	s.etcd, err = newEtcdMember(dir, s.file("tls"), s.nodeName, s.nodeIP, s.list("etcd-arg"))
+	return err
+}
+
+// joins tells whether this server is to become part of a cluster that it has no data of.
+func (s *server) joins() bool {
+	return s.etcd != nil && !s.etcd.initialized() && s.text("server") != ""
+}
+
+// recallBootstrapData returns what is known of the cluster besides the files of this server.
+func (s *server) recallBootstrapData(ctx context.Context, password string) (data bootstrapData, err error) {
+	switch {
+	case s.joins():
+		logrus.Info("Managed etcd cluster not yet initialized")
+		return s.fetchBootstrapData(ctx)
+	case s.etcd != nil:
+		return nil, nil
+	default:
+		if s.datastore, err = startSQLite(ctx, s.dir, &sync.WaitGroup{}); err != nil {
+			return nil, err
+		}
+		return loadBootstrapData(ctx, s.datastore, password)
+	}
+}
+
+func (s *server) claimDatastore(ctx context.Context, password string) error {
+	data, err := readBootstrapData(s.file("tls"))
+	if err != nil {
+		return err
+	}
+	return saveBootstrapData(ctx, s.datastore, password, data)
+}
+
+// startEtcd returns when the API server can work with etcd.
+func (s *server) startEtcd(ctx context.Context, group *errgroup.Group) error {
+	var cluster []string
+	if s.joins() {
+		joined, err := s.etcd.join(ctx, s.etcdPeers)
+		if err != nil {
+			return err
+		}
+		cluster = joined
+	}
+	group.Go(func() error { return s.etcd.run(ctx, cluster) })
+	if err := s.etcd.waitForVote(ctx, s.etcdPeers); err != nil {
+		return err
+	}
+	s.datastore = s.etcd.endpoint()
+	if s.text("server") == "" {
+		if err := s.migrateSQLite(ctx); err != nil {
+			return err
+		}
+	}
+	return s.claimDatastore(ctx, s.token.password)
 }
 
 func (s *server) file(elements ...string) string {
@@ -234,21 +315,16 @@ func (s *server) writeKubeconfigs() error {
 	return err
 }
 
-func (s *server) newSupervisor() *supervisor {
-	dns, _ := s.clusterDNS() // the same network gave the certificate its service address
+func (s *server) newSupervisor() (*supervisor, error) {
+	critical, err := s.criticalConfig()
 	return &supervisor{
-		pki: s.pki, static: s.file("static"), client: s.client, serverPassword: s.token.password, agentPassword: s.agent.password,
-		config: clusterConfig{
-			ClusterIPRange: s.words("cluster-cidr")[0],
-			ServiceIPRange: s.words("service-cidr")[0],
-			ClusterDNS:     dns,
-			ClusterDomain:  s.text("cluster-domain"),
-			FlannelBackend: s.text("flannel-backend"),
-		},
-	}
+		pki: s.pki, static: s.file("static"), client: s.client, etcd: s.etcd,
+		serverPassword: s.token.password, agentPassword: s.agent.password,
+		config: clusterConfig{criticalConfig: critical},
+	}, err
 }
 
-func (s *server) runAPIServer(ctx context.Context, datastore string) error {
+func (s *server) runAPIServer(ctx context.Context) error {
 	tls := func(name string) string { return s.file("tls", name) }
 	issuer := "https://kubernetes.default.svc." + s.text("cluster-domain")
 	host, port, _ := net.SplitHostPort(apiServerAddress)
@@ -261,9 +337,12 @@ func (s *server) runAPIServer(ctx context.Context, datastore string) error {
 		"cert-dir":                 s.file("tls", "temporary-certs"),
 		"client-ca-file":           tls("client-ca.crt"),
 		"enable-admission-plugins": "NodeRestriction", "enable-bootstrap-token-auth": "true",
-		// It would announce its own loopback port; kubernetesEndpoint announces the supervisor's.
+		// It would announce its own loopback port; runEndpoints announces the supervisor's.
 		"endpoint-reconciler-type":           "none",
-		"etcd-servers":                       datastore,
+		"etcd-cafile":                        s.datastore.TLSConfig.CAFile,
+		"etcd-certfile":                      s.datastore.TLSConfig.CertFile,
+		"etcd-keyfile":                       s.datastore.TLSConfig.KeyFile,
+		"etcd-servers":                       s.datastore.Endpoints[0],
 		"kubelet-certificate-authority":      tls("server-ca.crt"),
 		"kubelet-client-certificate":         tls("client-kube-apiserver.crt"),
 		"kubelet-client-key":                 tls("client-kube-apiserver.key"),
@@ -298,23 +377,44 @@ func (s *server) waitForAPI(ctx context.Context) error {
 // startControllers starts all that works on a ready API.
 func (s *server) startControllers(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return s.runControllerManager(ctx) })
+	group.Go(func() error { return s.runScheduler(ctx) })
+	bootstrapped := make(chan struct{})
+	group.Go(func() error { return s.runDeployer(ctx, func() { close(bootstrapped) }) })
+	group.Go(func() error { return s.runEndpoints(ctx) })
+	group.Go(func() error { return s.runOwnNode(ctx) })
 	group.Go(func() error {
-		return runComponent(ctx, "kube-scheduler", componentArgs{
-			"authentication-kubeconfig": s.file("cred", "scheduler.kubeconfig"),
-			"authorization-kubeconfig":  s.file("cred", "scheduler.kubeconfig"),
-			"bind-address":              "127.0.0.1",
-			"kubeconfig":                s.file("cred", "scheduler.kubeconfig"),
-			"leader-elect":              "false",
-			"profiling":                 "false",
-		}, s.list("kube-scheduler-arg"))
+		return s.runLeading(ctx, func(ctx context.Context) error { return s.runClusterLoops(ctx, bootstrapped) })
 	})
+}
+
+// runClusterLoops runs what one server does for all.
+func (s *server) runClusterLoops(ctx context.Context, bootstrapped <-chan struct{}) error {
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return s.runDeployer(ctx, func() {
-			group.Go(func() error { return s.runHelmController(ctx) })
-		})
+		select {
+		case <-bootstrapped:
+			return s.runHelmController(ctx)
+		case <-ctx.Done():
+			return nil
+		}
 	})
 	group.Go(func() error { return runServiceLB(ctx, s.client, !slices.Contains(s.words("disable"), "servicelb")) })
-	group.Go(func() error { return s.labelOwnNode(ctx) })
+	if s.etcd != nil {
+		group.Go(func() error { return s.runMemberRemoval(ctx) })
+	}
+	return group.Wait()
+}
+
+func (s *server) runScheduler(ctx context.Context) error {
+	args := componentArgs{
+		"authentication-kubeconfig": s.file("cred", "scheduler.kubeconfig"),
+		"authorization-kubeconfig":  s.file("cred", "scheduler.kubeconfig"),
+		"bind-address":              "127.0.0.1",
+		"kubeconfig":                s.file("cred", "scheduler.kubeconfig"),
+		"profiling":                 "false",
+	}
+	s.addLeaderElection(args)
+	return runComponent(ctx, "kube-scheduler", args, s.list("kube-scheduler-arg"))
 }
 
 func (s *server) runControllerManager(ctx context.Context) error {
@@ -327,13 +427,13 @@ func (s *server) runControllerManager(ctx context.Context) error {
 		"configure-cloud-routes":           "false",
 		"controllers":                      "*,tokencleaner",
 		"kubeconfig":                       s.file("cred", "controller.kubeconfig"),
-		"leader-elect":                     "false",
 		"profiling":                        "false",
 		"root-ca-file":                     s.file("tls", "server-ca.crt"),
 		"service-account-private-key-file": s.file("tls", "service.key"),
 		"service-cluster-ip-range":         strings.Join(s.words("service-cidr"), ","),
 		"use-service-account-credentials":  "true",
 	}
+	s.addLeaderElection(args)
 	for signer, ca := range map[string]string{
 		"kube-apiserver-client": "client-ca", "kubelet-client": "client-ca", "kubelet-serving": "server-ca", "legacy-unknown": "server-ca",
 	} {
@@ -341,13 +441,4 @@ func (s *server) runControllerManager(ctx context.Context) error {
 		args["cluster-signing-"+signer+"-key-file"] = s.file("tls", ca+".key")
 	}
 	return runComponent(ctx, "kube-controller-manager", args, s.list("kube-controller-manager-arg"))
-}
-
-// labelOwnNode gives the label of a server, which a kubelet may not give itself.
-func (s *server) labelOwnNode(ctx context.Context) error {
-	patch := []byte(`{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":"true"}}}`)
-	return poll(ctx, time.Second, func() (bool, error) {
-		_, err := s.client.CoreV1().Nodes().Patch(ctx, s.nodeName, types.MergePatchType, patch, metav1.PatchOptions{})
-		return err == nil, nil
-	})
 }

@@ -16,12 +16,17 @@ import (
 type serverPKI struct {
 	dir                               string
 	serverCA, clientCA, requestHeader *authority
+	etcdServerCA, etcdPeerCA          *authority
 }
 
 func newServerPKI(dir string, hosts []string) (*serverPKI, error) {
 	pki := &serverPKI{dir: dir}
+	if err := os.MkdirAll(filepath.Join(dir, "etcd"), 0o700); err != nil {
+		return nil, err
+	}
 	for name, ca := range map[string]**authority{
 		"server-ca": &pki.serverCA, "client-ca": &pki.clientCA, "request-header-ca": &pki.requestHeader,
+		"etcd/server-ca": &pki.etcdServerCA, "etcd/peer-ca": &pki.etcdPeerCA,
 	} {
 		loaded, err := loadAuthority(dir, name)
 		if err != nil {
@@ -40,6 +45,9 @@ func newServerPKI(dir string, hosts []string) (*serverPKI, error) {
 		{pki.clientCA, "client-scheduler", leaf{name: "system:kube-scheduler"}},
 		{pki.clientCA, "client-kube-apiserver", leaf{name: "kube-apiserver"}},
 		{pki.requestHeader, "client-auth-proxy", leaf{name: "system:auth-proxy"}},
+		{pki.etcdServerCA, "etcd/client", leaf{name: "etcd-client"}},
+		{pki.etcdServerCA, "etcd/server-client", leaf{name: "etcd-server", hosts: hosts, peer: true}},
+		{pki.etcdPeerCA, "etcd/peer-server-client", leaf{name: "etcd-peer", hosts: hosts, peer: true}},
 	} {
 		if err := certificate.ca.ensureLeaf(pki.file(certificate.file), certificate.leaf); err != nil {
 			return nil, err

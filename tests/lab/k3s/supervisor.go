@@ -34,13 +34,9 @@ const (
 	nodeIPHeader       = "k3s-Node-IP"
 )
 
-// clusterConfig is what an agent has to know of its cluster, with the field names of k3s.
+// clusterConfig is what a node has to know of its cluster.
 type clusterConfig struct {
-	ClusterIPRange   string
-	ServiceIPRange   string
-	ClusterDNS       string
-	ClusterDomain    string
-	FlannelBackend   string
+	criticalConfig
 	DisableKubeProxy bool
 }
 
@@ -52,6 +48,7 @@ type supervisor struct {
 	agentPassword  string
 	config         clusterConfig
 	client         kubernetes.Interface
+	etcd           *etcdMember // or nil
 	ready          atomic.Bool
 }
 
@@ -88,6 +85,7 @@ func (s *supervisor) handler() (http.Handler, error) {
 	agents.HandleFunc("GET /v1-k3s/config", s.getConfig)
 	agents.HandleFunc("GET /v1-k3s/client-ca.crt", reply(s.pki.clientCA.pem))
 	agents.HandleFunc("GET /v1-k3s/server-ca.crt", reply(s.pki.serverCA.pem))
+	agents.HandleFunc("GET /v1-k3s/apiservers", s.whenReady(s.getAPIServers))
 	agents.HandleFunc("POST /v1-k3s/serving-kubelet.crt", s.whenReady(s.nodeCertificate(s.servingKubelet)))
 	agents.HandleFunc("POST /v1-k3s/client-kubelet.crt", s.whenReady(s.nodeCertificate(s.clientKubelet)))
 	agents.HandleFunc("POST /v1-k3s/client-kube-proxy.crt", s.clientCertificate("system:kube-proxy"))
@@ -98,6 +96,8 @@ func (s *supervisor) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /cacerts", reply(s.pki.serverCA.pem))
 	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServer(http.Dir(s.static))))
 	mux.Handle("/v1-k3s/", s.forAgents(agents))
+	mux.HandleFunc("GET /v1-k3s/server-bootstrap", s.forServers(s.getBootstrapData))
+	mux.HandleFunc("GET /db/info", s.forServers(s.getMembers))
 	mux.HandleFunc("/", s.whenReady(proxy))
 	return mux, nil
 }
@@ -133,6 +133,24 @@ func (s *supervisor) agentStatus(r *http.Request) int {
 		return http.StatusForbidden
 	default:
 		return http.StatusOK
+	}
+}
+
+// forServers lets in who shows the secret of the server token, to what only exists where there is etcd.
+func (s *supervisor) forServers(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, password, basic := r.BasicAuth()
+		knows := subtle.ConstantTimeCompare([]byte(password), []byte(s.serverPassword)) == 1
+		switch {
+		case !basic:
+			http.Error(w, http.StatusText(http.StatusForbidden), http.StatusForbidden)
+		case user != "server" || !knows:
+			http.Error(w, http.StatusText(http.StatusUnauthorized), http.StatusUnauthorized)
+		case s.etcd == nil:
+			http.Error(w, "etcd disabled", http.StatusBadRequest)
+		default:
+			next(w, r)
+		}
 	}
 }
 
@@ -213,9 +231,30 @@ func (s *supervisor) whenReady(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (s *supervisor) getConfig(w http.ResponseWriter, _ *http.Request) {
+func (s *supervisor) getConfig(w http.ResponseWriter, _ *http.Request) { replyJSON(w, s.config, nil) }
+
+func (s *supervisor) getAPIServers(w http.ResponseWriter, r *http.Request) {
+	addresses, err := listAPIServers(r.Context(), s.client)
+	replyJSON(w, addresses, err)
+}
+
+func (s *supervisor) getBootstrapData(w http.ResponseWriter, _ *http.Request) {
+	data, err := readBootstrapData(s.pki.dir)
+	replyJSON(w, data, err)
+}
+
+func (s *supervisor) getMembers(w http.ResponseWriter, r *http.Request) {
+	members, err := s.etcd.members(r.Context())
+	replyJSON(w, memberList{members}, err)
+}
+
+func replyJSON(w http.ResponseWriter, answer any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s.config)
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (s *supervisor) clientCertificate(user string) http.HandlerFunc {

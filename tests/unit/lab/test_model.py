@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,25 @@ def test_layout(lab: Lab) -> None:
     assert lab.sites == "192.168.100.200"
 
 
+def test_servers_come_before_agents(lab: Lab) -> None:
+    lab = replace(lab, node_count=5, server_count=3)
+    assert {node.name: node.address for node in lab.nodes} == {
+        "server1": "192.168.100.101",
+        "server2": "192.168.100.102",
+        "server3": "192.168.100.103",
+        "agent1": "192.168.100.104",
+        "agent2": "192.168.100.105",
+    }
+    assert [node.role for node in lab.nodes] == ["server", "server", "server", "agent", "agent"]
+
+
 def test_two_labs_share_no_container(lab: Lab) -> None:
     other = Lab("other", "192.168.101", 3, lab.state)
     assert not {host.container for host in lab.hosts} & {host.container for host in other.hosts}
 
 
 def test_a_saved_lab_is_found_again(lab: Lab) -> None:
+    lab = replace(lab, server_count=2)
     lab.save()
     assert Lab.load(lab.state) == lab
 
