@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 )
@@ -179,7 +180,10 @@ func (s *supervisor) apiServerProxy() (http.HandlerFunc, error) {
 		return nil, err
 	}
 	// The transports speak HTTP/1.1 only: exec and port-forward upgrade their connection.
-	anonymous := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 64}
+	// The API server closes a connection that was idle for 90 s: a request that does not repeat well could meet that.
+	anonymous := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
+	}
 	vouched := anonymous.Clone()
 	vouched.TLSClientConfig.Certificates = []tls.Certificate{authProxy}
 
