@@ -56,8 +56,8 @@ _SYMPTOMS = (
         "node_password_rejected",
         r"node password rejected|duplicate hostname or contents of .*password",
         "The cluster knows another node of this name.",
-        'If this host was installed anew, run "k3s kubectl delete node" with its name on a server. '
-        "Otherwise give it another name.",
+        "If this host was installed anew, remove the node of its name with the playbook homecloud.k3s.remove_node "
+        "(remove_node.yml), and run site.yml again. Otherwise give it another name.",
     ),
     _symptom(
         "token_rejected",
