@@ -65,9 +65,9 @@ func (e *etcdMember) peerURL() string { return "https://" + e.ip + ":2380" }
 
 func (e *etcdMember) clientURL() string { return "https://" + e.ip + ":2379" }
 
-// initialized tells whether the directory holds a member, of whatever state.
-func (e *etcdMember) initialized() bool {
-	_, err := os.Stat(filepath.Join(e.dir, "member", "wal"))
+// hasMember tells whether a directory holds a member that has run once.
+func hasMember(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "member", "wal"))
 	return err == nil
 }
 

@@ -25,6 +25,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 const (
@@ -183,7 +186,17 @@ func mayLowerOOMScore() bool {
 
 // prepareContainerd waits for containerd and gives it the images that came in archives.
 func (a *agent) prepareContainerd(ctx context.Context) error {
-	err := poll(ctx, 200*time.Millisecond, func() (bool, error) { return a.ctr(ctx, nil, "version") == nil, nil })
+	connection, err := grpc.NewClient("unix://"+containerdSocket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	// Containerd answers long before the part of it that the kubelet needs, which looks at all pods of before first.
+	service := cri.NewRuntimeServiceClient(connection)
+	err = poll(ctx, 200*time.Millisecond, func() (bool, error) {
+		_, err := service.Version(ctx, &cri.VersionRequest{})
+		return err == nil, nil
+	})
 	if err != nil {
 		return err
 	}

@@ -129,17 +129,15 @@ func (s *server) chooseDatastore() (err error) {
 	if err := setAsideRemoved(dir); err != nil {
 		return err
 	}
-	_, missing := os.Stat(dir)
-	if missing != nil && !s.on("cluster-init") && s.text("server") == "" {
-		return nil
+	if s.on("cluster-init") || s.text("server") != "" || hasMember(dir) {
+		s.etcd, err = newEtcdMember(dir, s.file("tls"), s.nodeName, s.nodeIP, s.list("etcd-arg"))
 	}
-	s.etcd, err = newEtcdMember(dir, s.file("tls"), s.nodeName, s.nodeIP, s.list("etcd-arg"))
 	return err
 }
 
 // joins tells whether this server is to become part of a cluster that it has no data of.
 func (s *server) joins() bool {
-	return s.etcd != nil && !s.etcd.initialized() && s.text("server") != ""
+	return s.etcd != nil && !hasMember(s.etcd.dir) && s.text("server") != ""
 }
 
 // recallBootstrapData returns what is known of the cluster besides the files of this server.
