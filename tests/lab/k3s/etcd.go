@@ -86,9 +86,15 @@ func (e *etcdMember) client(endpoints ...string) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: endpoints, TLS: tlsConfig, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 }
 
-// run runs etcd until the context ends. The initial cluster counts at a member's first start only.
-func (e *etcdMember) run(ctx context.Context, initialCluster []string) error {
-	if err := e.writeConfig(initialCluster); err != nil {
+// etcdStart is how a member begins, beyond what it knows of itself.
+type etcdStart struct {
+	cluster  []string // that it joins at its first start
+	forceNew bool     // it drops the other members
+}
+
+// run runs etcd until the context ends.
+func (e *etcdMember) run(ctx context.Context, start etcdStart) error {
+	if err := e.writeConfig(start); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -112,10 +118,10 @@ func (e *etcdMember) run(ctx context.Context, initialCluster []string) error {
 	}
 }
 
-func (e *etcdMember) writeConfig(initialCluster []string) error {
-	state := "existing"
-	if len(initialCluster) == 0 {
-		initialCluster, state = []string{e.name + "=" + e.peerURL()}, "new"
+func (e *etcdMember) writeConfig(start etcdStart) error {
+	cluster, state := start.cluster, "existing"
+	if len(cluster) == 0 {
+		cluster, state = []string{e.name + "=" + e.peerURL()}, "new"
 	}
 	security := func(ca, pair string) map[string]any {
 		return map[string]any{
@@ -132,8 +138,9 @@ func (e *etcdMember) writeConfig(initialCluster []string) error {
 		"advertise-client-urls":       e.clientURL(),
 		"listen-peer-urls":            "https://127.0.0.1:2380," + e.peerURL(),
 		"initial-advertise-peer-urls": e.peerURL(),
-		"initial-cluster":             strings.Join(initialCluster, ","),
+		"initial-cluster":             strings.Join(cluster, ","),
 		"initial-cluster-state":       state,
+		"force-new-cluster":           start.forceNew,
 		"listen-metrics-urls":         etcdMetricsURL,
 		"client-transport-security":   security("server-ca", "server-client"),
 		"peer-transport-security":     security("peer-ca", "peer-server-client"),

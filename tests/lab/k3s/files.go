@@ -29,12 +29,19 @@ func writeFileAndDir(path string, content []byte) error {
 	return writeChanged(path, content, 0o644)
 }
 
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return nil
+}
+
 // replaceSymlink makes path point to target, whatever it was before.
 func replaceSymlink(target, path string) error {
 	if existing, err := os.Readlink(path); err == nil && existing == target {
 		return nil
 	}
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+	if err := removeIfThere(path); err != nil {
 		return err
 	}
 	return os.Symlink(target, path)

@@ -79,7 +79,8 @@ var (
 		node-label node-taint flannel-iface flannel-backend tls-san cluster-cidr service-cidr cluster-dns cluster-domain
 		service-node-port-range write-kubeconfig write-kubeconfig-mode disable kubelet-arg kube-proxy-arg
 		kube-apiserver-arg kube-controller-manager-arg kube-scheduler-arg resolv-conf pause-image
-		default-local-storage-path cluster-init etcd-arg`)
+		default-local-storage-path cluster-init etcd-arg cluster-reset
+		cluster-reset-restore-path etcd-snapshot-dir`)
 )
 
 // settings are what k3s was told, whatever the way: command line, configuration files, environment, defaults.

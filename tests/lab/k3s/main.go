@@ -54,11 +54,13 @@ func run(name string, args []string) error {
 	switch {
 	case name == "server" || name == "agent":
 		return runService(name, args)
+	case name == "etcd-snapshot":
+		return runEtcdSnapshot(args)
 	case slices.Contains([]string{"--version", "-v"}, name):
 		fmt.Printf("k3s version %s (%s)\ngo version %s\n", version, commit, runtime.Version())
 		return nil
 	default:
-		return fmt.Errorf("no such command: %s (this stand-in has server, agent, kubectl, ctr and --version)", name)
+		return fmt.Errorf("no such command: %s (this stand-in has server, agent, etcd-snapshot, kubectl, ctr and --version)", name)
 	}
 }
 

@@ -45,6 +45,9 @@ type server struct {
 func runServer(ctx context.Context, options settings) error {
 	logrus.Infof("Starting k3s %s (%s)", version, commit)
 	s := &server{settings: options, dir: options.dataDir("server")}
+	if s.on("cluster-reset") {
+		return s.resetCluster(ctx)
+	}
 	if err := s.prepare(ctx); err != nil {
 		return fmt.Errorf("preparing server: %w", err)
 	}
@@ -166,15 +169,15 @@ func (s *server) claimDatastore(ctx context.Context, password string) error {
 
 // startEtcd returns when the API server can work with etcd.
 func (s *server) startEtcd(ctx context.Context, group *errgroup.Group) error {
-	var cluster []string
+	var start etcdStart
 	if s.joins() {
-		joined, err := s.etcd.join(ctx, s.etcdPeers)
+		cluster, err := s.etcd.join(ctx, s.etcdPeers)
 		if err != nil {
 			return err
 		}
-		cluster = joined
+		start.cluster = cluster
 	}
-	group.Go(func() error { return s.etcd.run(ctx, cluster) })
+	group.Go(func() error { return s.etcd.run(ctx, start) })
 	if err := s.etcd.waitForVote(ctx, s.etcdPeers); err != nil {
 		return err
 	}
@@ -184,7 +187,10 @@ func (s *server) startEtcd(ctx context.Context, group *errgroup.Group) error {
 			return err
 		}
 	}
-	return s.claimDatastore(ctx, s.token.password)
+	if err := s.claimDatastore(ctx, s.token.password); err != nil {
+		return err
+	}
+	return removeIfThere(s.resetFlag())
 }
 
 func (s *server) file(elements ...string) string {
@@ -316,7 +322,7 @@ func (s *server) writeKubeconfigs() error {
 func (s *server) newSupervisor() (*supervisor, error) {
 	critical, err := s.criticalConfig()
 	return &supervisor{
-		pki: s.pki, static: s.file("static"), client: s.client, etcd: s.etcd,
+		pki: s.pki, static: s.file("static"), client: s.client, etcd: s.etcd, snapshots: snapshotStore{s.snapshotDir(), s.nodeName},
 		serverPassword: s.token.password, agentPassword: s.agent.password,
 		config: clusterConfig{criticalConfig: critical},
 	}, err

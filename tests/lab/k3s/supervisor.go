@@ -50,6 +50,7 @@ type supervisor struct {
 	config         clusterConfig
 	client         kubernetes.Interface
 	etcd           *etcdMember // or nil
+	snapshots      snapshotStore
 	ready          atomic.Bool
 }
 
@@ -99,6 +100,7 @@ func (s *supervisor) handler() (http.Handler, error) {
 	mux.Handle("/v1-k3s/", s.forAgents(agents))
 	mux.HandleFunc("GET /v1-k3s/server-bootstrap", s.forServers(s.getBootstrapData))
 	mux.HandleFunc("GET /db/info", s.forServers(s.getMembers))
+	mux.HandleFunc("POST "+snapshotPath, s.forServers(s.handleSnapshots))
 	mux.HandleFunc("/", s.whenReady(proxy))
 	return mux, nil
 }
