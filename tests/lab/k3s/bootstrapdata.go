@@ -20,6 +20,11 @@ import (
 
 	kine "github.com/k3s-io/kine/pkg/client"
 	"github.com/k3s-io/kine/pkg/endpoint"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/lease"
+	"go.etcd.io/etcd/server/v3/storage/backend"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"go.uber.org/zap"
 )
 
 const (
@@ -82,16 +87,44 @@ func loadBootstrapData(ctx context.Context, datastore endpoint.ETCDConfig, passw
 		return nil, err
 	}
 	defer client.Close()
-	entries, err := client.List(ctx, bootstrapPrefix, 0)
-	if err != nil || len(entries) == 0 {
+	values, err := client.List(ctx, bootstrapPrefix, 0)
+	if err != nil {
 		return nil, err
 	}
-	for _, entry := range entries {
-		if string(entry.Key) == bootstrapKey(password) {
-			return decryptBootstrapData(password, string(entry.Data))
-		}
+	entries := map[string][]byte{}
+	for _, value := range values {
+		entries[string(value.Key)] = value.Data
 	}
-	return nil, errDifferentToken
+	return pickBootstrapData(entries, password)
+}
+
+// loadStoppedBootstrapData does so from the files of an etcd member that does not run: its certificates may be missing.
+func loadStoppedBootstrapData(ctx context.Context, etcdDir, password string) (bootstrapData, error) {
+	files := backend.NewDefaultBackend(zap.NewNop(), filepath.Join(etcdDir, "member", "snap", "db"))
+	defer files.Close()
+	store := mvcc.NewStore(zap.NewNop(), files, &lease.FakeLessor{}, mvcc.StoreConfig{})
+	defer store.Close()
+	end := clientv3.GetPrefixRangeEnd(bootstrapPrefix)
+	values, err := store.Range(ctx, []byte(bootstrapPrefix), []byte(end), mvcc.RangeOptions{})
+	if err != nil {
+		return nil, err
+	}
+	entries := map[string][]byte{}
+	for _, value := range values.KVs {
+		entries[string(value.Key)] = value.Value
+	}
+	return pickBootstrapData(entries, password)
+}
+
+func pickBootstrapData(entries map[string][]byte, password string) (bootstrapData, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	text, found := entries[bootstrapKey(password)]
+	if !found {
+		return nil, errDifferentToken
+	}
+	return decryptBootstrapData(password, string(text))
 }
 
 // saveBootstrapData binds a new datastore to the server's token.

@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -51,5 +52,22 @@ func TestBootstrapDataIsWhatServersShare(t *testing.T) {
 	}
 	if !bytes.Equal(pki.serverCA.pem, joined.serverCA.pem) || !bytes.Equal(pki.etcdPeerCA.pem, joined.etcdPeerCA.pem) {
 		t.Error("the second server has authorities of its own")
+	}
+}
+
+func TestBootstrapDataOfAnotherTokenIsRefused(t *testing.T) {
+	text, err := bootstrapData{"ServerCA": []byte("a CA")}.encrypt("secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := map[string][]byte{bootstrapKey("secret"): []byte(text)}
+	if got, err := pickBootstrapData(entries, "secret"); err != nil || string(got["ServerCA"]) != "a CA" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := pickBootstrapData(entries, "other"); !errors.Is(err, errDifferentToken) {
+		t.Errorf("another token gave %v", err)
+	}
+	if got, err := pickBootstrapData(nil, "any"); got != nil || err != nil {
+		t.Errorf("a new datastore gave %q, %v", got, err)
 	}
 }

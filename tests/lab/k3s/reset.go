@@ -88,7 +88,7 @@ func (s *server) restoreSnapshot(file string) error {
 		PeerURLs: []string{peerURL}, InitialCluster: member + "=" + peerURL, InitialClusterToken: "etcd-cluster",
 	})
 	if err != nil {
-		return fmt.Errorf("failed to restore etcd snapshot: %w", err)
+		return errors.Join(fmt.Errorf("failed to restore etcd snapshot: %w", err), os.RemoveAll(restored))
 	}
 	if err := os.WriteFile(filepath.Join(restored, "name"), []byte(member), 0o600); err != nil {
 		return err

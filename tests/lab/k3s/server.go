@@ -149,6 +149,8 @@ func (s *server) recallBootstrapData(ctx context.Context, password string) (data
 	case s.joins():
 		logrus.Info("Managed etcd cluster not yet initialized")
 		return s.fetchBootstrapData(ctx)
+	case s.etcd != nil && hasMember(s.etcd.dir):
+		return loadStoppedBootstrapData(ctx, s.etcd.dir, password)
 	case s.etcd != nil:
 		return nil, nil
 	default:
