@@ -89,7 +89,9 @@ def _manifest(source: Stream) -> Manifest:
     text = b"".join(_chunks(source, size))
     _expect(source, _padding(size), f"what follows {MANIFEST}")
     checksum = _checksum(text)
-    _expect(source, _header(_CHECKSUM, len(checksum)) + checksum + _padding(len(checksum)), f"the checksum of {MANIFEST}")
+    _expect(
+        source, _header(_CHECKSUM, len(checksum)) + checksum + _padding(len(checksum)), f"the checksum of {MANIFEST}"
+    )
     manifest: Manifest = json.loads(text)
     if manifest["format"] != FORMAT:
         raise ArchiveError(

@@ -50,7 +50,9 @@ class Secret:
                 "An archive has all secrets of the cluster in it; backup_encrypted: false leaves it readable all the same"
             )
         if "\n" in text or "\r" in text:
-            raise ArchiveError("the passphrase has several lines, of which GnuPG takes the first alone. Use a single one")
+            raise ArchiveError(
+                "the passphrase has several lines, of which GnuPG takes the first alone. Use a single one"
+            )
         if shutil.which(_PROGRAM) is None:
             raise ArchiveError(
                 f'there is no {_PROGRAM} on the controller. Install GnuPG, with "sudo apt install gnupg" or '

@@ -236,7 +236,9 @@ def put(node: Node, file: Path | None, found: Content, database: Path | None, mo
         node.path(parent).mkdir(parents=True, exist_ok=True)
     os.umask(0o077)  # a file gets its own mode only when it is complete
     for path in moved(node, found):
-        base, root = (node.storage, node.storage) if node.storage in path.parents else (node.path(node.data_dir), node.root)
+        base, root = (
+            (node.storage, node.storage) if node.storage in path.parents else (node.path(node.data_dir), node.root)
+        )
         _move(path, base / aside(moment) / path.relative_to(root))
     if file is not None:
         # A volume that is there stays if the archive has nothing to put into it.

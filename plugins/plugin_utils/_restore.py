@@ -38,7 +38,7 @@ def restore_faults(
     hostvars: t.Mapping[str, t.Any],
     groups: Groups,
     defaults: t.Mapping[str, t.Any],
-    accept: t.Collection[str],
+    accept: t.Sequence[str],
 ) -> list[FaultRecord]:
     """What speaks against bringing an archive back, errors first."""
     nodes = manifest.get("nodes")
@@ -47,7 +47,9 @@ def restore_faults(
     own = [asdict(fault) for fault in (*_first_server(manifest, groups), *_left_behind(manifest, groups))]
     then = {host: {**readings[host], "k3s": node["k3s"]} for host, node in nodes.items() if host in readings}
     found = preflight_faults(then, hostvars, groups, defaults, 0.0, 0.0, accept)
-    of_k3s = [{**fault, "message": f"By the archive: {fault['message']}"} for fault in found if fault["code"] in _OF_K3S]
+    of_k3s = [
+        {**fault, "message": f"By the archive: {fault['message']}"} for fault in found if fault["code"] in _OF_K3S
+    ]
     return sorted(own + of_k3s, key=lambda fault: fault["severity"] != "error")
 
 

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The cluster is put into an archive and brought back: onto its nodes as they run, and onto bare ones."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+from scenario import PAGE
+
+if t.TYPE_CHECKING:
+    from scenario import Controller, Kubectl, Lab, Result
+
+BACKUP, RESTORE, RESET = (f"playbooks/{name}.yml" for name in ("backup", "restore", "reset"))
+PHRASE = "a passphrase that no log shows"
+VOLUME = "/var/lib/rancher/k3s/storage/pvc-1_default_data"
+LEFT = "find /var/tmp -name 'homecloud.k3s-*'"
+
+Play = t.Callable[..., "Result"]
+
+
+@pytest.fixture(scope="module")
+def phrase(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("phrase") / "phrase"
+    path.write_text(f"{PHRASE}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "archives"
+
+
+@pytest.fixture(scope="module")
+def secrets(lab: Lab) -> list[str]:
+    """What no run may show."""
+    (key,) = re.findall("client-key-data: (.+)", lab.on("server1", "cat", "/etc/rancher/k3s/k3s.yaml"))
+    token = lab.on("server1", "cat", "/var/lib/rancher/k3s/server/token").strip()
+    return [PHRASE, key, token.rpartition(":")[2]]
+
+
+@pytest.fixture(scope="module")
+def play(controller: Controller, lab: Lab, phrase: Path, kept: Path, secrets: list[str]) -> Play:
+    """Run a playbook with all that it could show, and see that it shows no secret and leaves nothing behind."""
+
+    def run(playbook: str, *options: str, **variables: object) -> Result:
+        settings = {"backup_passphrase_file": str(phrase), "backup_dir": str(kept), **variables}
+        done = controller.play(playbook, ["-vvv", "--diff", *options], settings)
+        assert not [secret for secret in secrets if secret in done.output]
+        assert not any(lab.sh(node, LEFT) for node in lab.nodes)
+        assert not list(Path("/tmp").glob("homecloud.k3s-*"))
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def archive(play: Play, lab: Lab, kubectl: Kubectl, kept: Path) -> t.Iterator[Path]:
+    """An archive of the cluster, and a cluster that has changed since."""
+    lab.sh("agent1", f"mkdir -p {VOLUME}; echo as it was >{VOLUME}/file")
+    before = kept_on(lab)
+    done = play(BACKUP, backup_volumes=True)
+    assert done.code == 0, done.end
+    assert kept_on(lab) == before
+    (path,) = kept.iterdir()
+    kubectl("delete", "deployment", "mysite")
+    kubectl("create", "configmap", "later", "--from-literal=a=b")
+    lab.sh("agent1", f"echo later >{VOLUME}/file")
+    yield path
+    lab.sh("agent1", f"rm -rf {VOLUME}")
+
+
+def kept_on(lab: Lab) -> dict[str, str]:
+    """What of nodes is not written to all the time."""
+    script = "find /etc/rancher /var/lib/rancher/k3s/server /var/lib/rancher/k3s/storage -not -path '*/db*' -exec stat -c '%n %a %Y' {} + || true"
+    return {node: lab.sh(node, f"{script} 2>/dev/null") for node in lab.nodes}
+
+
+def started(lab: Lab) -> list[str]:
+    units = {"server1": "k3s"}
+    return [lab.on(n, "systemctl", "show", "--property=ActiveEnterTimestamp", units.get(n, "k3s-agent")) for n in lab.nodes]
+
+
+def is_back(lab: Lab, kubectl: Kubectl) -> None:
+    assert kubectl.get("deployment", "mysite")
+    assert not kubectl.get("configmap", "later")
+    assert PAGE in lab.page(f"http://{kubectl.address('mysite')}/")
+    assert lab.on("agent1", "cat", f"{VOLUME}/file") == "as it was\n"
+
+
+def test_an_archive_is_for_its_owner_alone_and_encrypted(archive: Path, secrets: list[str]) -> None:
+    assert (archive.stat().st_mode & 0o777, archive.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert archive.name.startswith("homecloud-")
+    assert not [secret for secret in secrets if secret.encode() in archive.read_bytes()]
+
+
+def test_without_a_passphrase_nothing_is_made(play: Play, archive: Path) -> None:
+    done = play(BACKUP, backup_passphrase_file="")
+    assert done.code != 0
+    assert "Set backup_passphrase" in done.output
+    assert list(archive.parent.iterdir()) == [archive]
+
+
+def test_a_check_makes_nothing_and_names_what_is_left_out(play: Play, archive: Path) -> None:
+    done = play(BACKUP, "--check", backup_keep=1)
+    assert done.code == 0, done.end
+    assert f"agent1: {VOLUME}" in done.output
+    assert list(archive.parent.iterdir()) == [archive]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "wrong passphrase", "no yes"])
+def test_what_cannot_come_back_is_refused_and_nothing_is_changed(
+    play: Play, lab: Lab, archive: Path, tmp_path: Path, damage: str
+) -> None:
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= damage == "flipped"
+    (tmp_path / "damaged").write_bytes(data[: -1 if damage == "cut" else None])
+    (tmp_path / "phrase").write_text("wrong")
+    wrong = {"backup_passphrase_file": str(tmp_path / "phrase")} if damage == "wrong passphrase" else {}
+    before = (started(lab), kept_on(lab))
+    done = play(RESTORE, restore_archive=str(tmp_path / "damaged"), restore_confirmed=damage != "no yes", **wrong)
+    assert done.code != 0
+    assert "Nothing was changed" in done.output
+    assert (started(lab), kept_on(lab)) == before
+
+
+def test_the_cluster_comes_back_onto_its_nodes(play: Play, lab: Lab, kubectl: Kubectl, archive: Path) -> None:
+    done = play(RESTORE, restore_archive=str(archive), restore_confirmed=True)
+    assert done.code == 0, done.end
+    is_back(lab, kubectl)
+    aside = lab.sh("server1", "cd /var/lib/rancher/k3s/before-restore-*; find . -name state.db")
+    assert aside == "./var/lib/rancher/k3s/server/db/state.db\n"
+
+
+def test_the_cluster_comes_back_onto_bare_nodes(play: Play, lab: Lab, kubectl: Kubectl, archive: Path) -> None:
+    kubectl("create", "configmap", "later", "--from-literal=a=b")
+    done = play(RESET, reset_confirmed=True, reset_backup=True)
+    assert done.code == 0, done.end
+    assert len(list(archive.parent.iterdir())) == 2
+    done = play(RESTORE, restore_archive=str(archive), restore_confirmed=True)
+    assert done.code == 0, done.end
+    is_back(lab, kubectl)
+    with pytest.raises(subprocess.CalledProcessError):
+        lab.sh("server1", "ls -d /var/lib/rancher/k3s/before-restore-*")
