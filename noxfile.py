@@ -103,7 +103,8 @@ def node_units(session: nox.Session) -> None:
     units = Path("tests/unit/plugins")
     tests = [units / f"modules/test_{name}_info.py" for name in ("dns", "k3s", "kube_path")]
     tests.append(units / "module_utils/test__x509.py")
-    for part in ("chain", "dns", "iptables", "kernel", "kube_", "nft", "node", "path", "reading", "rule", "trace"):
+    parts = ("backup_node", "chain", "dns", "iptables", "kernel", "kube_", "nft", "node", "path", "reading", "rule")
+    for part in (*parts, "trace"):
         tests += sorted(units.glob(f"module_utils/test__{part}*.py"))
     session.run("python", "-m", "pytest", *map(str, tests), env={"PYTHONPATH": ".collections"})
 

@@ -8,8 +8,8 @@
 #   manifest.json.sha256  the hash of that, as sha256sum writes it
 #   ...                   the members, sorted by name
 #
-# So a reader knows what must come next, headers and padding too, and nothing can be damaged without being seen. It needs
-# no tar library, whose headers change with its version.
+# So a reader knows what must come next, headers and padding too, and nothing can be damaged without being seen. It
+# needs no tar library, whose headers change with its version.
 
 from __future__ import annotations
 

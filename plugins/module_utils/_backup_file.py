@@ -47,7 +47,7 @@ class Secret:
         if not text:
             raise ArchiveError(
                 "there is no passphrase. Set backup_passphrase, best by Ansible Vault, or backup_passphrase_file. "
-                "An archive has all secrets of the cluster in it; backup_encrypted: false leaves it readable all the same"
+                "An archive holds all secrets of the cluster; backup_encrypted: false leaves it readable all the same"
             )
         if "\n" in text or "\r" in text:
             raise ArchiveError(

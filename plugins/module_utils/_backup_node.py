@@ -4,7 +4,7 @@
 
 # Private to the collection. What of a node goes into an archive, and comes back from one.
 #
-# Names in the tar file of a node are those on the node, from its root. What k3s makes anew whenever it starts is left out.
+# Names in the tar file of a node are those on the node, from its root. What k3s makes anew when it starts is left out.
 
 from __future__ import annotations
 
@@ -140,11 +140,14 @@ class _OfSize:
 def _copy_database(source: Path, target: Path) -> None:
     """Copy a database as it is at one moment, while k3s goes on writing to it."""
     target.touch(0o600)
-    with contextlib.closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, timeout=30)) as running:
-        with contextlib.closing(sqlite3.connect(str(target))) as copy:
-            running.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
+    with contextlib.ExitStack() as stack:
+        running = sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, timeout=30)
+        copy = sqlite3.connect(str(target))
+        for connection in (running, copy):
+            stack.callback(connection.close)
+        running.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+        (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
         raise NodeError(f"The database {source} is damaged: {verdict}. An earlier archive may be better.")
 
@@ -184,20 +187,27 @@ def content(node: Node, file: Path | None, leads: bool) -> Content:
         with tarfile.open(file, "r:gz") as tar:
             members = tar.getmembers()
     links = {member.name for member in members if member.issym()}
-    wanted, places, volumes = [], [], {}
+    names = {member.name for member in members}
+    server = PurePosixPath(node.server.relative_to(node.root))
+    wanted: list[tarfile.TarInfo] = []
+    places: list[str] = []
+    volumes: dict[str, bool] = {}
     for member in members:
         name = PurePosixPath(member.name)
-        if ".." in name.parts or links.intersection(map(str, name.parents)) or member.isdev():
+        leads_elsewhere = links.intersection(map(str, name.parents)) or (
+            member.islnk() and member.linkname not in names
+        )
+        if ".." in name.parts or leads_elsewhere or member.isdev():
             raise NodeError(f"{file} is no tar file of a node: {member.name} is not to be in one.")
-        place = _place(node, name)
+        place = _place(server, name)
         volume = _below(name, node.storage_dir)
         if volume:
             volumes[volume[0]] = volumes.get(volume[0], False) or len(volume) > 1
         elif not place:
             raise NodeError(f"{file} has {member.name}, which is no place of k3s on this node. Has its data-dir moved?")
-        elif not leads and place.name in _OF_THE_DATASTORE and place.parent == node.server.relative_to(node.root):
+        elif not leads and place.name in _OF_THE_DATASTORE and place.parent == server:
             continue
-        elif str(place) not in places and name != node.server.relative_to(node.root):
+        elif str(place) not in places and name != server:
             places.append(str(place))
         wanted.append(member)
     return Content(wanted, places, volumes)
@@ -210,9 +220,8 @@ def _below(name: PurePosixPath, directory: str) -> tuple[str, ...]:
         return ()
 
 
-def _place(node: Node, name: PurePosixPath) -> PurePosixPath | None:
-    """What a file is put back with."""
-    server = PurePosixPath(node.server.relative_to(node.root))
+def _place(server: PurePosixPath, name: PurePosixPath) -> PurePosixPath | None:
+    """What a file is put back with; nothing if it is not of k3s."""
     for config in _CONFIG:
         if name == PurePosixPath(config) or PurePosixPath(config) in name.parents:
             return PurePosixPath(config)
@@ -236,16 +245,17 @@ def put(node: Node, file: Path | None, found: Content, database: Path | None, mo
         node.path(parent).mkdir(parents=True, exist_ok=True)
     os.umask(0o077)  # a file gets its own mode only when it is complete
     for path in moved(node, found):
-        base, root = (
-            (node.storage, node.storage) if node.storage in path.parents else (node.path(node.data_dir), node.root)
-        )
-        _move(path, base / aside(moment) / path.relative_to(root))
+        if node.storage in path.parents:  # which may be on a disk of its own
+            target = node.storage / aside(moment) / path.name
+        else:
+            target = node.path(node.data_dir) / aside(moment) / path.relative_to(node.root)
+        _move(path, target)
     if file is not None:
         # A volume that is there stays if the archive has nothing to put into it.
         stay = {name for name, has_files in found.volumes.items() if not has_files and (node.storage / name).exists()}
         members = [one for one in found.members if stay.isdisjoint(_below(PurePosixPath(one.name), node.storage_dir))]
         with tarfile.open(file, "r:gz") as tar:
-            tar.extraction_filter = _as_packed  # type: ignore[assignment]
+            tar.extraction_filter = _as_packed
             tar.extractall(str(node.root), members, numeric_owner=True)
     if database is not None:
         directory = node.server / "db"

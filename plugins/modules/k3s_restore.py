@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: k3s_restore
 short_description: Put back what was kept of a k3s node
 description:
-  - Puts what M(homecloud.k3s.k3s_backup) has collected back onto a node on which k3s is stopped, or was never installed.
+  - Puts what M(homecloud.k3s.k3s_backup) has collected back onto a node on which k3s is stopped, or was never
+    installed.
   - What is replaced is moved aside into a directory C(before-restore-) in the data directory, not deleted.
   - Needs nothing on the node but Python. The role C(homecloud.k3s.backup) uses it.
 author: homecloud.k3s contributors (@homecloud-k3s)
@@ -42,8 +43,8 @@ options:
     type: path
   leads:
     description:
-      - Whether the datastore comes back onto this node. Other servers lose theirs, with the keys of the cluster, and get
-        all of it from this one when they join.
+      - Whether the datastore comes back onto this node. Other servers lose theirs, with the keys of the cluster, and
+        get all of it from this one when they join.
     type: bool
     default: false
   database:
@@ -80,7 +81,6 @@ aside:
   sample: [/var/lib/rancher/k3s/before-restore-20261123T101416Z]
 """
 
-import os
 import tarfile
 import typing as t
 import zlib

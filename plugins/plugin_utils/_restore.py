@@ -14,6 +14,7 @@ from dataclasses import asdict
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_inventory import preflight_faults
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Reading
 
 Manifest = t.Mapping[str, t.Any]
 Groups = t.Mapping[str, t.Sequence[str]]
@@ -34,7 +35,7 @@ _OF_K3S = {
 
 def restore_faults(
     manifest: Manifest,
-    readings: t.Mapping[str, t.Mapping[str, t.Any]],
+    readings: t.Mapping[str, Reading],
     hostvars: t.Mapping[str, t.Any],
     groups: Groups,
     defaults: t.Mapping[str, t.Any],
@@ -45,7 +46,9 @@ def restore_faults(
     if not nodes or not {"datastore", "k3s_version"} <= manifest.keys():
         return [asdict(_no_cluster())]
     own = [asdict(fault) for fault in (*_first_server(manifest, groups), *_left_behind(manifest, groups))]
-    then = {host: {**readings[host], "k3s": node["k3s"]} for host, node in nodes.items() if host in readings}
+    then: dict[str, Reading] = {
+        host: {**readings[host], "k3s": node["k3s"]} for host, node in nodes.items() if host in readings
+    }
     found = preflight_faults(then, hostvars, groups, defaults, 0.0, 0.0, accept)
     of_k3s = [
         {**fault, "message": f"By the archive: {fault['message']}"} for fault in found if fault["code"] in _OF_K3S
@@ -71,7 +74,7 @@ def _first_server(manifest: Manifest, groups: Groups) -> t.Iterator[Fault]:
         yield Fault(
             "first_server_unknown",
             "error",
-            f'The data would come back onto the first server of the inventory, "{first}", which is none in the archive.',
+            f'The data would come back onto the first server, "{first}", which is no server in the archive.',
             f"servers in the archive: {', '.join(servers)}",
             f'Put {servers[0] if servers else "one of them"} first in the group "server". Its address may be another.',
             first,

@@ -78,13 +78,16 @@ def archive(play: Play, lab: Lab, kubectl: Kubectl, kept: Path) -> t.Iterator[Pa
 
 def kept_on(lab: Lab) -> dict[str, str]:
     """What of nodes is not written to all the time."""
-    script = "find /etc/rancher /var/lib/rancher/k3s/server /var/lib/rancher/k3s/storage -not -path '*/db*' -exec stat -c '%n %a %Y' {} + || true"
-    return {node: lab.sh(node, f"{script} 2>/dev/null") for node in lab.nodes}
+    places = "/etc/rancher /var/lib/rancher/k3s/server /var/lib/rancher/k3s/storage"
+    script = f"find {places} -not -path '*/db*' -exec stat -c '%n %a %Y' {{}} + 2>/dev/null || true"
+    return {node: lab.sh(node, script) for node in lab.nodes}
 
 
 def started(lab: Lab) -> list[str]:
     units = {"server1": "k3s"}
-    return [lab.on(n, "systemctl", "show", "--property=ActiveEnterTimestamp", units.get(n, "k3s-agent")) for n in lab.nodes]
+    return [
+        lab.on(n, "systemctl", "show", "--property=ActiveEnterTimestamp", units.get(n, "k3s-agent")) for n in lab.nodes
+    ]
 
 
 def is_back(lab: Lab, kubectl: Kubectl) -> None:
@@ -140,9 +143,16 @@ def test_the_cluster_comes_back_onto_its_nodes(play: Play, lab: Lab, kubectl: Ku
 
 def test_the_cluster_comes_back_onto_bare_nodes(play: Play, lab: Lab, kubectl: Kubectl, archive: Path) -> None:
     kubectl("create", "configmap", "later", "--from-literal=a=b")
-    done = play(RESET, reset_confirmed=True, reset_backup=True)
+    oldest = archive.with_name(re.sub(r"\d{8}T", "20200101T", archive.name))
+    of_others = archive.with_name(f"other-{archive.name}")
+    for path in (oldest, of_others):
+        path.touch()
+    done = play(RESET, reset_confirmed=True, reset_backup=True, backup_keep=2)
     assert done.code == 0, done.end
-    assert len(list(archive.parent.iterdir())) == 2
+    there = set(archive.parent.iterdir())
+    assert {archive, of_others} < there
+    assert oldest not in there
+    assert len(there) == 3
     done = play(RESTORE, restore_archive=str(archive), restore_confirmed=True)
     assert done.code == 0, done.end
     is_back(lab, kubectl)

@@ -54,11 +54,15 @@ def test_what_was_packed_comes_back() -> None:
     manifest, files = unpacked(ARCHIVE)
     assert files == FILES
     assert manifest.items() >= {"format": 1, **ABOUT}.items()
-    assert {name: member["size"] for name, member in manifest["members"].items()} == {n: len(c) for n, c in FILES.items()}
+    assert {name: member["size"] for name, member in manifest["members"].items()} == {
+        n: len(c) for n, c in FILES.items()
+    }
 
 
 @settings(max_examples=50)
-@given(st.dictionaries(st.from_regex(r"[a-z]{1,8}(/[a-z.]{1,8}x)?", fullmatch=True), st.binary(max_size=2000), max_size=4))
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,8}(/[a-z.]{1,8}x)?", fullmatch=True), st.binary(max_size=2000), max_size=4)
+)
 def test_any_files_come_back(files: dict[str, bytes]) -> None:
     roots = {name.split("/")[0] for name in files if "/" in name}
     files = {name: content for name, content in files.items() if name not in roots}
@@ -112,13 +116,17 @@ def test_another_format_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(archive, "FORMAT", 2)
     newer = packed(FILES)
     monkeypatch.undo()
-    with pytest.raises(archive.ArchiveError, match=r"format is 2, .* made by homecloud.k3s 0.1.0; restore it with that"):
+    with pytest.raises(
+        archive.ArchiveError, match=r"format is 2, .* made by homecloud.k3s 0.1.0; restore it with that"
+    ):
         unpacked(newer)
 
 
 def test_large_files_have_a_header_that_tar_reads() -> None:
     size = 9 << 30
-    listing = subprocess.run(["tar", "--list", "--verbose"], input=archive._header("big", size), capture_output=True, check=False)
+    listing = subprocess.run(
+        ["tar", "--list", "--verbose"], input=archive._header("big", size), capture_output=True, check=False
+    )
     assert str(size) in listing.stdout.decode()
 
 

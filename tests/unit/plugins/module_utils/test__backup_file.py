@@ -19,6 +19,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._backup_file import 
 
 needs_gpg = pytest.mark.skipif(shutil.which("gpg") is None, reason="GnuPG is not here")
 
+CONTENT = b"secret" * 5000
 PHRASE = "correct horse battery staple"
 SECRET = Secret(PHRASE, None)
 PLAIN = Secret(None, None, encrypted=False)
@@ -27,14 +28,23 @@ PLAIN = Secret(None, None, encrypted=False)
 @pytest.fixture(name="files")
 def files_fixture(tmp_path: Path) -> Path:
     (tmp_path / "files/nodes").mkdir(parents=True)
-    (tmp_path / "files/nodes/server1.tar.gz").write_bytes(b"secret" * 5000)
+    (tmp_path / "files/nodes/server1.tar.gz").write_bytes(CONTENT)
     return tmp_path / "files"
 
 
+@pytest.fixture(name="made", scope="module")
+def made_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive, made once as that takes its time."""
+    place = tmp_path_factory.mktemp("made")
+    (place / "files/nodes").mkdir(parents=True)
+    (place / "files/nodes/server1.tar.gz").write_bytes(CONTENT)
+    make(place / "kept/home.tar.gpg", place / "files", {}, SECRET)
+    return place / "kept/home.tar.gpg"
+
+
 @pytest.fixture(name="archive")
-def archive_fixture(tmp_path: Path, files: Path) -> Path:
-    make(tmp_path / "kept/home.tar.gpg", files, {}, SECRET)
-    return tmp_path / "kept/home.tar.gpg"
+def archive_fixture(tmp_path: Path, made: Path) -> Path:
+    return Path(shutil.copy(made, tmp_path / "home.tar.gpg"))
 
 
 @pytest.fixture(autouse=True)
@@ -58,23 +68,34 @@ def unpacked(path: Path, place: Path, secret: Secret) -> bytes:
 
 
 @needs_gpg
-def test_an_encrypted_archive_comes_back(archive: Path, tmp_path: Path) -> None:
-    assert unpacked(archive, tmp_path / "out", SECRET) == b"secret" * 5000
-    assert b"secret" not in archive.read_bytes()
-    assert (mode(archive), mode(archive.parent)) == (0o600, 0o700)
-    assert list(archive.parent.iterdir()) == [archive]
+def test_an_encrypted_archive_comes_back(made: Path, tmp_path: Path) -> None:
+    assert unpacked(made, tmp_path / "out", SECRET) == CONTENT
+    assert b"secret" not in made.read_bytes()
+    assert (mode(made), mode(made.parent)) == (0o600, 0o700)
+    assert list(made.parent.iterdir()) == [made]
 
 
 @needs_gpg
 def test_it_is_encrypted_by_aes_with_a_stretched_passphrase(archive: Path, tmp_path: Path) -> None:
-    line = ["gpg", "--homedir", str(tmp_path), "--batch", "--no-autostart", "--list-packets", "--list-only", str(archive)]
+    line = [
+        "gpg",
+        "--homedir",
+        str(tmp_path),
+        "--batch",
+        "--no-autostart",
+        "--list-packets",
+        "--list-only",
+        str(archive),
+    ]
     shown = subprocess.run(line, capture_output=True, text=True, check=False).stdout
-    assert re.search("cipher 9,.* s2k 3, hash 10|cipher 9, aead 0,s2k 3, hash 10", shown)  # AES256, iterated and salted, SHA512
+    assert re.search(
+        "cipher 9,.* s2k 3, hash 10|cipher 9, aead 0,s2k 3, hash 10", shown
+    )  # AES256, iterated and salted, SHA512
 
 
 def test_a_plain_archive_comes_back(files: Path, tmp_path: Path) -> None:
     make(tmp_path / "home.tar", files, {}, PLAIN)
-    assert unpacked(tmp_path / "home.tar", tmp_path / "out", PLAIN) == b"secret" * 5000
+    assert unpacked(tmp_path / "home.tar", tmp_path / "out", PLAIN) == CONTENT
     assert mode(tmp_path / "home.tar") == 0o600
 
 

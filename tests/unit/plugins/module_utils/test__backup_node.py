@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils import _backup_node as MODULE
-from ansible_collections.homecloud.k3s.plugins.module_utils._backup_node import Node, NodeError, content, moved, pack, put
+from ansible_collections.homecloud.k3s.plugins.module_utils._backup_node import (
+    Node,
+    NodeError,
+    content,
+    moved,
+    pack,
+    put,
+)
 
 DATA = "/var/lib/rancher/k3s"
 MOMENT = "20261123T101416Z"
@@ -182,7 +189,9 @@ def test_a_bare_node_gets_all_of_it(server: Node, dest: Path, tmp_path: Path) ->
     assert texts(bare.root) == {**kept, "var/lib/rancher/k3s/server/node-token": "K10"}
     assert os.readlink(bare.server / "node-token") == "token"
     assert bare.datastore() == "sqlite"
-    modes = {path: stat.S_IMODE((bare.path(DATA) / path).stat().st_mode) for path in (".", "server/token", "storage/pvc-1")}
+    modes = {
+        path: stat.S_IMODE((bare.path(DATA) / path).stat().st_mode) for path in (".", "server/token", "storage/pvc-1")
+    }
     assert modes == {".": 0o755, "server/token": 0o600, "storage/pvc-1": 0o777}
 
 
@@ -196,7 +205,10 @@ def test_what_is_replaced_is_moved_aside(server: Node, dest: Path, tmp_path: Pat
     assert (now.server / "db/state.db").read_text() == "of the archive"
     assert (now.path(DATA) / ASIDE / "var/lib/rancher/k3s/server/db/state.db").read_text() == "now"
     aside = {**texts(now.path(DATA) / ASIDE), **texts(now.storage / ASIDE, "")}
-    stays = {"etc/rancher/rke2/config.yaml", *(name for name in SERVER if any(w in name for w in ("static", "logs", "images")))}
+    stays = {
+        "etc/rancher/rke2/config.yaml",
+        *(name for name in SERVER if any(w in name for w in ("static", "logs", "images"))),
+    }
     assert sorted(aside.values()) == sorted(f"now {text}" for name, text in SERVER.items() if name not in stays)
     assert {name: now.root.joinpath(name).read_text() for name in stays} == {n: f"now {SERVER[n]}" for n in stays}
     assert stat.S_IMODE((now.path(DATA) / ASIDE).stat().st_mode) == 0o700
@@ -242,7 +254,9 @@ def test_another_server_gets_the_keys_from_the_first(server: Node, dest: Path, t
 
 
 def test_a_node_that_is_not_in_the_archive_forgets_its_cluster(tmp_path: Path) -> None:
-    agent = host(tmp_path / "agent", {"etc/rancher/node/password": "4567", "var/lib/rancher/k3s/agent/server-ca.crt": "CA"})
+    agent = host(
+        tmp_path / "agent", {"etc/rancher/node/password": "4567", "var/lib/rancher/k3s/agent/server-ca.crt": "CA"}
+    )
     put(agent, None, content(agent, None, False), None, MOMENT)
     assert texts(agent.root, "etc") == {"rancher/node/password": "4567"}
     assert names(agent.path(f"{DATA}/agent")) == []
@@ -280,5 +294,17 @@ def test_a_tar_file_of_something_else_is_refused(name: str, link: str, tmp_path:
 
 def test_what_is_in_the_way_is_told_before(server: Node, dest: Path) -> None:
     pack(server, dest, False, "")
-    told = {str(path.relative_to(server.path(DATA))) for path in moved(server, content(server, dest / "node.tar.gz", True)) if DATA in str(path)}
-    assert told == {"server/token", "server/node-token", "server/tls", "server/cred", "server/manifests", "server/psa.yaml", "agent/server-ca.crt"}
+    told = {
+        str(path.relative_to(server.path(DATA)))
+        for path in moved(server, content(server, dest / "node.tar.gz", True))
+        if DATA in str(path)
+    }
+    assert told == {
+        "server/token",
+        "server/node-token",
+        "server/tls",
+        "server/cred",
+        "server/manifests",
+        "server/psa.yaml",
+        "agent/server-ca.crt",
+    }

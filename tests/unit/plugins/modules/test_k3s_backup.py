@@ -1,0 +1,35 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.homecloud.k3s.plugins.modules import k3s_backup as MODULE  # noqa: F401 -- the fixture runs it
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ansible_collections.homecloud.k3s.tests.unit.plugins.modules.conftest import Run
+
+
+def test_a_check_tells_what_there_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "server/db").mkdir(parents=True)
+    (tmp_path / "server/db/state.db").touch()
+    for name in ("pvc-1", "before-restore-20261123T101416Z"):
+        (tmp_path / "storage" / name).mkdir(parents=True)
+    done = run(data_dir=str(tmp_path), _ansible_check_mode=True)
+    assert not done["changed"]
+    assert (done["datastore"], done["volumes"], done["files"]) == ("sqlite", [str(tmp_path / "storage/pvc-1")], [])
+
+
+def test_an_agent_has_no_datastore(run: Run, tmp_path: Path) -> None:
+    done = run(data_dir=str(tmp_path), storage_dir=str(tmp_path / "disk"), _ansible_check_mode=True)
+    assert (done["datastore"], done["volumes"]) == ("", [])
+
+
+def test_a_place_that_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
+    done = run(data_dir=str(tmp_path), dest=str(tmp_path / "nothing"))
+    assert done["failed"]
+    assert str(tmp_path / "nothing") in done["msg"]
