@@ -26,7 +26,7 @@ find_python() {
 
 missing_packages() {
     for program_package in \
-        certutil:libnss3-tools chromium:chromium debootstrap:debootstrap ip:iproute2 ipset:ipset iptables:iptables nft:nftables openssl:openssl podman:podman \
+        certutil:libnss3-tools chromium:chromium debootstrap:debootstrap gpg:gnupg ip:iproute2 ipset:ipset iptables:iptables nft:nftables openssl:openssl podman:podman \
         runc:runc ssh:openssh-client; do
         command -v "${program_package%:*}" >/dev/null || echo "${program_package#*:}"
     done

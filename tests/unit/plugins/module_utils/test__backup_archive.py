@@ -79,11 +79,12 @@ def test_tar_and_sha256sum_know_it(tmp_path: Path) -> None:
     assert {name: (tmp_path / name).read_bytes() for name in FILES} == FILES
 
 
-def test_any_flipped_byte_is_refused() -> None:
+def test_any_flipped_byte_is_refused(tmp_path: Path) -> None:
     for place in range(len(ARCHIVE)):
         damaged = bytearray(ARCHIVE)
         damaged[place] ^= 1 << place % 8
-        assert refused(bytes(damaged)), place
+        with pytest.raises(archive.ArchiveError):
+            archive.read(io.BytesIO(damaged), tmp_path / str(place))
 
 
 def test_any_cut_is_refused() -> None:
