@@ -122,7 +122,7 @@ def _budget_fault(pod: KubernetesObject, budget: KubernetesObject, severity: t.L
         "budget_blocks",
         severity,
         f"PodDisruptionBudget {_name(budget)} does not let pod {_name(pod)} leave its node now.",
-        f"{status.get('currentHealthy', 0)} of its pods are healthy, and {status.get('desiredHealthy', 0)} have to stay",
+        f"{status.get('currentHealthy', 0)} of its pods are healthy, {status.get('desiredHealthy', 0)} have to stay",
         f"Give the workload another replica or change the budget. To delete the pod all the same, {_FORCE}.",
     )
 

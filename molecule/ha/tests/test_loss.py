@@ -57,13 +57,12 @@ def test_without_the_first_server_all_goes_on(lab: Lab, controller: Controller, 
 
 def test_no_server_is_restarted_that_etcd_needs(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
     lab.off("server3")
-    wait_until(lambda: "server3" not in voters(kubectl), within=90)
     before = started(lab, "server2")
     labelled = {**lab.settings["k3s_config"], "node-label": ["tests=loss"]}
     done = controller.site("--limit=server2", k3s_config=labelled)
-    refused(done, "quorum_lost", "server3 is not Ready")
+    refused(done, "quorum_lost", "server3")
     assert started(lab, "server2") == before
-    # Until it may be restarted, it waits for it, and then goes on with what it is told.
+    # A run when all is well again puts right what is left of that one.
     lab.switch_on()
     wait_until(lambda: voters(kubectl) == set(SERVERS), within=120)
     done = controller.site("--limit=server2")
