@@ -118,11 +118,12 @@ def _pod_faults(removal: Mapping[str, t.Any], cluster: Mapping[str, Objects], fo
 
 def _budget_fault(pod: KubernetesObject, budget: KubernetesObject, severity: t.Literal["error", "warning"]) -> Fault:
     status = budget.get("status") or {}
+    healthy, needed = (status.get(key, 0) for key in ("currentHealthy", "desiredHealthy"))
     return Fault(
         "budget_blocks",
         severity,
         f"PodDisruptionBudget {_name(budget)} does not let pod {_name(pod)} leave its node now.",
-        f"{status.get('currentHealthy', 0)} of its pods are healthy, {status.get('desiredHealthy', 0)} have to stay",
+        f"{healthy} of its pods are healthy, and {needed} have to stay",
         f"Give the workload another replica or change the budget. To delete the pod all the same, {_FORCE}.",
     )
 
