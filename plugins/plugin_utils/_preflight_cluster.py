@@ -119,19 +119,21 @@ def another_cluster(home: Home) -> Iterator[Finding]:
 
 
 def servers_down(home: Home) -> Iterator[Finding]:
-    """A server has the data of the cluster, but none of those that have them runs, so no other one can join."""
-    holders = [(host, reading) for host, reading in home.servers if reading["k3s"]["datastore"]]
-    runs = any(reading["units"]["k3s"]["active"] == "active" for _, reading in holders)
-    for host, reading in home.servers:
-        if holders and not runs and not reading["k3s"]["datastore"]:
-            names = ", ".join(holder.name for holder, _ in holders)
-            yield Finding(
-                f"The server cannot join the cluster: {names} have its data, but k3s runs on none of them.",
-                f"no data of a cluster here, and k3s is not active on {names}",
-                f'Start it there with "systemctl start k3s", or run this playbook with --limit to {names} first. '
-                "Should these data be lost, remove k3s there.",
-                host.name,
-            )
+    """A server that is to join comes before all that have the data of the cluster, and k3s runs on none of these."""
+    servers = list(home.servers)
+    holders = [host.name for host, reading in servers if reading["k3s"]["datastore"]]
+    runs = any(reading["units"]["k3s"]["active"] == "active" for host, reading in servers if host.name in holders)
+    for host, _reading in servers:
+        if not holders or runs or host.name == holders[0]:
+            return
+        names = ", ".join(holders)
+        yield Finding(
+            f"The server cannot join the cluster: its data are on {names}, and k3s runs on none of them.",
+            f"no data of a cluster here, and k3s is not active on {names}",
+            f'Start it there with "systemctl start k3s", or run this playbook with --limit={names} first. '
+            "Should these data be lost, remove k3s there.",
+            host.name,
+        )
 
 
 def downgrade(home: Home) -> Iterator[Finding]:
