@@ -80,8 +80,7 @@ def make(path: Path, directory: Path, about: t.Mapping[str, t.Any], secret: Secr
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             if secret.encrypted:
                 with _gpg(secret, _ENCRYPT, stdin=subprocess.PIPE, stdout=file) as process:
-                    assert process.stdin is not None
-                    written = _Hashing(process.stdin)
+                    written = _Hashing(t.cast("t.IO[bytes]", process.stdin))
                     manifest = archive.write(written, directory, about)
             else:
                 written = _Hashing(file)
@@ -137,8 +136,7 @@ def _opened(path: Path, secret: Secret) -> t.Iterator[t.IO[bytes]]:
             yield file
         else:
             with _gpg(secret, ("--decrypt",), stdin=file, stdout=subprocess.PIPE) as process:
-                assert process.stdout is not None
-                yield process.stdout
+                yield t.cast("t.IO[bytes]", process.stdout)
 
 
 @contextlib.contextmanager
@@ -157,7 +155,7 @@ def _gpg(
         ]
         environment = {**os.environ, "LC_ALL": "C"}
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 line, stdin=stdin, stdout=stdout, stderr=said, pass_fds=[reader], env=environment
             )
         finally:

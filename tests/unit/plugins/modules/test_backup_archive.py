@@ -7,12 +7,14 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.homecloud.k3s.plugins.modules import backup_archive as MODULE  # noqa: F401 -- the fixture runs it
+from ansible_collections.homecloud.k3s.plugins.modules import backup_archive
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
     from ansible_collections.homecloud.k3s.tests.unit.plugins.modules.conftest import Run
+
+MODULE = backup_archive  # what the fixture runs
 
 
 @pytest.fixture(name="files")

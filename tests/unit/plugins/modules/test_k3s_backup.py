@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.modules import k3s_backup as MODULE  # noqa: F401 -- the fixture runs it
+from ansible_collections.homecloud.k3s.plugins.modules import k3s_backup
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
     from ansible_collections.homecloud.k3s.tests.unit.plugins.modules.conftest import Run
+
+MODULE = k3s_backup  # what the fixture runs
 
 
 def test_a_check_tells_what_there_is(run: Run, tmp_path: Path) -> None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 import tarfile
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.modules import k3s_restore as MODULE  # noqa: F401 -- the fixture runs it
+from ansible_collections.homecloud.k3s.plugins.modules import k3s_restore
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
     from ansible_collections.homecloud.k3s.tests.unit.plugins.modules.conftest import Run
+
+MODULE = k3s_restore  # what the fixture runs
+
 
 MOMENT = "20261123T101416Z"
 

@@ -26,7 +26,7 @@ MANIFEST: t.Final[dict[str, t.Any]] = {
 }
 
 
-def faults(manifest: dict[str, t.Any] = MANIFEST, **changes: t.Any) -> list[dict[str, str]]:  # noqa: ANN401 -- of SOUND
+def faults(manifest: dict[str, t.Any], **changes: t.Any) -> list[dict[str, str]]:  # noqa: ANN401 -- of SOUND
     home = {**copy.deepcopy(SOUND), **changes}
     given = (home[name] for name in ("readings", "hostvars", "groups", "defaults", "accept"))
     return restore_faults(manifest, *given)
@@ -43,7 +43,7 @@ def with_node1(**changes: object) -> dict[str, t.Any]:
 
 
 def test_an_archive_of_these_nodes_fits_bare_ones() -> None:
-    assert faults() == []
+    assert faults(MANIFEST) == []
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_another_token_is_refused() -> None:
 
 def test_the_first_server_must_be_in_the_archive() -> None:
     groups = {"k3s_cluster": ["node1", "node2"], "server": ["node2"], "agent": ["node1"]}
-    (first, *_others) = faults(groups=groups)
+    (first, *_others) = faults(MANIFEST, groups=groups)
     assert codes([first]) == [("first_server_unknown", "node2")]
     assert 'Put node1 first in the group "server"' in first["advice"]
 
 
 def test_a_node_that_nobody_has_any_more_is_named() -> None:
     groups = {"k3s_cluster": ["node1"], "server": ["node1"], "agent": []}
-    (fault,) = faults(groups=groups)
+    (fault,) = faults(MANIFEST, groups=groups)
     assert (fault["code"], fault["host"], fault["severity"]) == ("node_left_behind", "node2", "warning")
 
 
