@@ -1,0 +1,36 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All servers go back to an archive, and are a cluster again."""
+
+from __future__ import annotations
+
+import typing as t
+
+from servers import SERVERS, voters
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from scenario import Controller, Kubectl, Lab
+
+
+def test_a_snapshot_of_etcd_brings_all_servers_back(
+    lab: Lab, controller: Controller, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    kept = {"backup_dir": str(tmp_path / "kept"), "backup_passphrase": "cloudberry-9137"}
+    done = controller.play("playbooks/backup.yml", [], kept)
+    assert done.code == 0, done.end
+    (archive,) = (tmp_path / "kept").iterdir()
+    kubectl("delete", "deployment", "mysite")
+    kubectl("create", "configmap", "later")
+    given = {**kept, "restore_archive": str(archive), "restore_confirmed": True}
+    done = controller.play("playbooks/restore.yml", [], given)
+    assert done.code == 0, done.end
+    assert voters(kubectl) == set(SERVERS)
+    assert kubectl.get("deployment", "mysite")
+    assert not kubectl.get("configmap", "later")
+    assert lab.has_page(f"http://{kubectl.address('mysite')}/")
+    # The snapshot itself is gone from the server.
+    assert "homecloud-backup" not in lab.on("server1", "k3s", "etcd-snapshot", "ls")
