@@ -133,16 +133,7 @@ def test_what_cannot_come_back_is_refused_and_nothing_is_changed(
     assert (started(lab), kept_on(lab)) == before
 
 
-def test_the_cluster_comes_back_onto_its_nodes(play: Play, lab: Lab, kubectl: Kubectl, archive: Path) -> None:
-    done = play(RESTORE, restore_archive=str(archive), restore_confirmed=True)
-    assert done.code == 0, done.end
-    is_back(lab, kubectl)
-    aside = lab.sh("server1", "cd /var/lib/rancher/k3s/before-restore-*; find . -name state.db")
-    assert aside == "./var/lib/rancher/k3s/server/db/state.db\n"
-
-
 def test_the_cluster_comes_back_onto_bare_nodes(play: Play, lab: Lab, kubectl: Kubectl, archive: Path) -> None:
-    kubectl("create", "configmap", "later", "--from-literal=a=b")
     oldest = archive.with_name(re.sub(r"\d{8}T", "20200101T", archive.name))
     of_others = archive.with_name(f"other-{archive.name}")
     for path in (oldest, of_others):

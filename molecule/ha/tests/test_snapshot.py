@@ -32,5 +32,6 @@ def test_a_snapshot_of_etcd_brings_all_servers_back(
     assert kubectl.get("deployment", "mysite")
     assert not kubectl.get("configmap", "later")
     assert lab.has_page(f"http://{kubectl.address('mysite')}/")
-    # The snapshot itself is gone from the server.
+    # What was replaced is kept, and the snapshot itself is gone from the server.
+    assert lab.sh("server1", "cd /var/lib/rancher/k3s/before-restore-*; find . -path '*/db/etcd'").strip()
     assert "homecloud-backup" not in lab.on("server1", "k3s", "etcd-snapshot", "ls")
