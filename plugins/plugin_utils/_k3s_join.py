@@ -49,18 +49,19 @@ class Cluster:
         return reading["k3s"]["config"] if reading else {}
 
     @property
-    def names(self) -> set[str]:
-        """By what the servers are known."""
-        return {*self.servers, *self.servers.values()}
+    def has_own_address(self) -> bool:
+        """Whether the address of the API is of no server."""
+        return self.endpoint not in {*self.servers, *self.servers.values()}
 
     def url(self, server: str) -> str:
         """Where to join: at the address of the API, unless that is the one of a server, for which SERVER stands in."""
-        host = (self.servers[server] or server) if self.endpoint in self.names else self.endpoint
+        host = self.endpoint if self.has_own_address else self.servers[server] or server
         return f"https://{f'[{host}]' if ':' in host else host}:{API_PORT}"
 
     def leads_here(self, url: object) -> bool:
         """Whether a node may go on with this address: it is of a server, or of the API."""
-        return urlsplit(str(url)).hostname in {self.endpoint, *self.names}
+        known = {name.lower() for name in (self.endpoint, *self.servers, *self.servers.values())}
+        return urlsplit(str(url)).hostname in known  # that is in lower case
 
 
 def k3s_join(readings: Readings, host: str, servers: Mapping[str, str], endpoint: str) -> dict[str, t.Any]:
@@ -78,7 +79,7 @@ def _agent(cluster: Cluster, host: str) -> Join:
     by = _asked(cluster, list(cluster.servers))
     known = cluster.on_disk(host).get("server")
     # An agent that runs knows all servers, so another one's address is as good; that of all is better.
-    if cluster.runs(host) and cluster.endpoint in cluster.names and known and cluster.leads_here(known):
+    if cluster.runs(host) and not cluster.has_own_address and known and cluster.leads_here(known):
         return Join({"server": str(known)}, by)
     return Join({"server": cluster.url(by)}, by)
 

@@ -105,7 +105,7 @@ def another_kind(home: Home) -> Iterator[Finding]:
 
 def another_cluster(home: Home) -> Iterator[Finding]:
     """The host is a node of another cluster than that of the servers."""
-    authorities = {host.name: reading["k3s"]["ca_sha256"] for host, reading in home.servers}
+    authorities = {host.name: reading["k3s"]["ca_sha256"] for host, reading in home.servers_read}
     server, theirs = next(((name, ca) for name, ca in authorities.items() if ca), (", ".join(authorities), ""))
     for host, reading in home.read:
         own = reading["k3s"]["ca_sha256"]
@@ -120,7 +120,7 @@ def another_cluster(home: Home) -> Iterator[Finding]:
 
 def servers_down(home: Home) -> Iterator[Finding]:
     """A server that is to join comes before all that have the data of the cluster, and k3s runs on none of these."""
-    servers = list(home.servers)
+    servers = list(home.servers_read)
     holders = [host.name for host, reading in servers if reading["k3s"]["datastore"]]
     runs = any(reading["units"]["k3s"]["active"] == "active" for host, reading in servers if host.name in holders)
     for host, _reading in servers:
@@ -164,7 +164,7 @@ def upgrade(home: Home) -> Iterator[Finding]:
 
 def another_token(home: Home) -> Iterator[Finding]:
     """C(k3s_token) is not the token of the cluster."""
-    for host, reading in home.servers:
+    for host, reading in home.servers_read:
         token, given = reading["k3s"]["token"], str(host.setting("k3s_token") or "")
         if given and token["present"] and token["sha256"] != _password_sha256(given):
             yield Finding(
@@ -178,7 +178,7 @@ def another_token(home: Home) -> Iterator[Finding]:
 
 def network_changed(home: Home) -> Iterator[Finding]:
     """C(cluster-cidr), C(service-cidr) or C(flannel-backend) would change in a cluster that has started."""
-    for host, reading in home.servers:
+    for host, reading in home.servers_read:
         config = reading["k3s"]["config"] if reading["k3s"]["ca_sha256"] else {}
         for key, default in _DEFAULTS.items():
             old, new = words(config.get(key, default)), words(host.config.get(key, default))

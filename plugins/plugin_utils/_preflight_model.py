@@ -283,22 +283,18 @@ class Home:
         return ((host, host.reading) for host in self.hosts if host.reading)
 
     @property
-    def servers(self) -> Iterator[tuple[Host, Reading]]:
+    def servers(self) -> list[Host]:
+        return [host for host in self.hosts if host.kind == "server"]
+
+    @property
+    def servers_read(self) -> Iterator[tuple[Host, Reading]]:
         return ((host, reading) for host, reading in self.read if host.kind == "server")
 
     @property
     def has_etcd(self) -> bool:
         """Whether the servers keep the cluster's data in etcd, now or after this run."""
-        several = self.has_several_servers and not self.has_other_datastore
-        return several or any(host.kind == "server" and host.config.get("cluster-init") for host in self.hosts)
-
-    @property
-    def first_server(self) -> str:
-        return next((host.name for host in self.hosts if host.kind == "server"), "")
-
-    @property
-    def has_several_servers(self) -> bool:
-        return sum(host.kind == "server" for host in self.hosts) > 1
+        several = len(self.servers) > 1 and not self.has_other_datastore
+        return several or any(host.config.get("cluster-init") for host in self.servers)
 
     @property
     def has_other_datastore(self) -> bool:
@@ -312,7 +308,7 @@ class Home:
     @property
     def cluster_config(self) -> Config:
         """What the user's configuration comes to on the server: agents take these from it."""
-        return next((host.config for host in self.hosts if host.kind == "server"), {})
+        return next((host.config for host in self.servers), {})
 
     def networks(self, key: str) -> list[Range]:
         """The networks that a key of the configuration comes to."""

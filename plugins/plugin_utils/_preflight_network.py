@@ -67,7 +67,7 @@ def another_lan(home: Home) -> Iterator[Finding]:
 def unresolved_endpoint(home: Home) -> Iterator[Finding]:
     """A host that joins a server cannot find the address of the API by its name."""
     for host, reading in home.read:
-        for name, addresses in reading["resolves"].items() if host.name != home.first_server else ():
+        for name, addresses in reading["resolves"].items() if host not in home.servers[:1] else ():
             if is_endpoint(name) and all(address.startswith("127.") or address == "::1" for address in addresses):
                 yield Finding(
                     f'The host cannot find the API by the name "{name}".',

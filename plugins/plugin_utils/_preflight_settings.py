@@ -85,7 +85,7 @@ def wrong_groups(home: Home) -> Iterator[Finding]:
 
 def server_count(home: Home) -> Iterator[Finding]:
     """There is no server, or an even number of them, with which etcd survives no more failures than with one less."""
-    servers = [host for host in home.hosts if host.kind == "server"]
+    servers = home.servers
     evidence = f'the group "server" of the inventory: {", ".join(host.name for host in servers) or "no host"}'
     if not servers:
         yield Finding("There is no server.", evidence, 'Put one host into the group "server", or three or five.')
@@ -97,9 +97,8 @@ def server_count(home: Home) -> Iterator[Finding]:
 
 def settings_differ(home: Home) -> Iterator[Finding]:
     """Servers have different settings where k3s wants the same on all of them."""
-    servers = [host for host in home.hosts if host.kind == "server"]
-    for host in servers[1:]:
-        first = servers[0]
+    for host in home.servers[1:]:
+        first = home.servers[0]
         for key in EQUAL_ON_SERVERS:
             ours, theirs = (_said(server, key) for server in (host, first))
             if ours != theirs:
@@ -113,8 +112,8 @@ def settings_differ(home: Home) -> Iterator[Finding]:
 
 def token_for_datastore(home: Home) -> Iterator[Finding]:
     """Several servers with a database of others have no C(k3s_token), so each would make one of its own."""
-    servers = [host for host in home.hosts if host.kind == "server"]
-    if len(servers) > 1 and home.has_other_datastore and not all(host.setting("k3s_token") for host in servers):
+    has_tokens = all(host.setting("k3s_token") for host in home.servers)
+    if len(home.servers) > 1 and home.has_other_datastore and not has_tokens:
         yield Finding(
             "The servers share a database, but have no token in common.",
             "k3s_config has datastore-endpoint, and k3s_token is empty",
@@ -136,9 +135,8 @@ def invalid_version(home: Home) -> Iterator[Finding]:
 
 def agent_newer_than_server(home: Home) -> Iterator[Finding]:
     """An agent would run a newer k3s than the server, which Kubernetes does not support."""
-    servers = [host for host in home.hosts if host.kind == "server" and host.version]
     for host in home.hosts:
-        for server in servers:
+        for server in home.servers:
             if host.kind == "agent" and host.version and server.version and host.version > server.version:
                 yield Finding(
                     "The agent would run a newer k3s than its server.",
@@ -283,8 +281,8 @@ def invalid_network(home: Home) -> Iterator[Finding]:
 
 def servicelb_enabled(home: Home) -> Iterator[Finding]:
     """The service load balancer of k3s would run beside MetalLB."""
-    for host in home.hosts if home.has_metallb else ():
-        if host.kind == "server" and "disable" in host.k3s_config and "servicelb" not in words(host.config["disable"]):
+    for host in home.servers if home.has_metallb else ():
+        if "disable" in host.k3s_config and "servicelb" not in words(host.config["disable"]):
             yield Finding(
                 'k3s_config replaces "disable" without "servicelb", so the load balancer of k3s will run. '
                 "MetalLB is not deployed beside it.",

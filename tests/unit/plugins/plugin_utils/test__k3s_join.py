@@ -77,6 +77,13 @@ def test_a_single_server_needs_neither() -> None:
     assert k3s_join({"pi1": FIRST}, "pi1", {"pi1": ENDPOINT}, ENDPOINT)["config"] == FOUNDS
 
 
+def test_a_name_stays_however_it_is_written() -> None:
+    told = {"server": "https://Pi1.Home:6443"}
+    servers = {"Pi1.Home": "", "pi2": ""}
+    readings = {"Pi1.Home": FIRST, "pi2": node("etcd", told)}
+    assert k3s_join(readings, "pi2", servers, "Pi1.Home")["config"] == told
+
+
 def test_all_join_at_an_address_that_is_no_servers() -> None:
     readings = {"pi1": FIRST, "pi2": BARE, "pi4": agent(joins("pi1")), "pi3": SECOND}
     told = {host: k3s_join(readings, host, SERVERS, SHARED)["config"] for host in readings}
