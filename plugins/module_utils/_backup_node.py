@@ -57,12 +57,6 @@ class Node:
         there = sorted(self.storage.iterdir()) if self.storage.is_dir() else []
         return [path for path in there if path.is_dir() and not path.is_symlink() and not is_aside(path.name)]
 
-    def datastore(self) -> str:
-        """The kind of the datastore that is here; empty if there is none."""
-        if (self.server / "db/etcd").is_dir():
-            return "etcd"
-        return "sqlite" if (self.server / "db/state.db").is_file() else ""
-
 
 def aside(moment: str) -> str:
     return f"before-restore-{moment}"
@@ -89,9 +83,9 @@ def pack(node: Node, dest: Path, with_volumes: bool, snapshot: str) -> list[str]
     if snapshot:
         names.append(PurePosixPath(snapshot).name)
         shutil.copyfile(node.path(snapshot), dest / names[-1])
-    elif node.datastore() == "sqlite":
-        names.append("state.db")
-        _copy_database(node.server / "db/state.db", dest / names[-1])
+    elif (database := node.server / "db/state.db").is_file():
+        names.append(database.name)
+        _copy_database(database, dest / database.name)
     owner = dest.stat()
     for name in names:
         (dest / name).chmod(0o600)

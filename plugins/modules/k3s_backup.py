@@ -65,11 +65,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-datastore:
-  description: The kind of the datastore on the node, V(sqlite) or V(etcd); V("") where there is none, as on agents.
-  returned: success
-  type: str
-  sample: sqlite
 volumes:
   description: The directories of local volumes on the node.
   returned: success
@@ -114,7 +109,7 @@ def main() -> None:
         volumes = [str(path) for path in node.volumes()]
     except (NodeError, OSError, sqlite3.Error, tarfile.TarError) as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(changed=not module.check_mode, datastore=node.datastore(), volumes=volumes, files=files)
+    module.exit_json(changed=not module.check_mode, volumes=volumes, files=files)
 
 
 if __name__ == "__main__":

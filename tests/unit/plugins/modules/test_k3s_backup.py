@@ -17,18 +17,13 @@ MODULE = k3s_backup  # what the fixture runs
 
 
 def test_a_check_tells_what_there_is(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "server/db").mkdir(parents=True)
-    (tmp_path / "server/db/state.db").touch()
     for name in ("pvc-1", "before-restore-20261123T101416Z"):
         (tmp_path / "storage" / name).mkdir(parents=True)
     done = run(data_dir=str(tmp_path), _ansible_check_mode=True)
     assert not done["changed"]
-    assert (done["datastore"], done["volumes"], done["files"]) == ("sqlite", [str(tmp_path / "storage/pvc-1")], [])
-
-
-def test_an_agent_has_no_datastore(run: Run, tmp_path: Path) -> None:
-    done = run(data_dir=str(tmp_path), storage_dir=str(tmp_path / "disk"), _ansible_check_mode=True)
-    assert (done["datastore"], done["volumes"]) == ("", [])
+    assert (done["volumes"], done["files"]) == ([str(tmp_path / "storage/pvc-1")], [])
+    elsewhere = run(data_dir=str(tmp_path), storage_dir=str(tmp_path / "disk"), _ansible_check_mode=True)
+    assert elsewhere["volumes"] == []
 
 
 def test_a_place_that_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
