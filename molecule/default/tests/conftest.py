@@ -19,16 +19,10 @@ if t.TYPE_CHECKING:
     from scenario import Controller, Kubectl, Lab, Pool
 
 controller, k3s_version, kubectl, lab = fixtures.controller, fixtures.k3s_version, fixtures.kubectl, fixtures.lab
+pytest_terminal_summary = fixtures.pytest_terminal_summary
 
 # Each page of the looking glass says which pod has answered whom.
 PAGE = 'server { listen 8080; location / { return 200 "$server_addr $remote_addr\\n"; } }'
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what tests have measured."""
-    for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture

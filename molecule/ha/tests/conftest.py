@@ -9,3 +9,4 @@ from __future__ import annotations
 import fixtures
 
 controller, k3s_version, kubectl, lab = fixtures.controller, fixtures.k3s_version, fixtures.kubectl, fixtures.lab
+pytest_terminal_summary = fixtures.pytest_terminal_summary

@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from scenario import Controller, Kubectl, Lab
 
 controller, k3s_version, kubectl, lab = fixtures.controller, fixtures.k3s_version, fixtures.kubectl, fixtures.lab
+pytest_terminal_summary = fixtures.pytest_terminal_summary
 
 
 @pytest.fixture(scope="session")

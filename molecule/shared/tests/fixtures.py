@@ -33,3 +33,10 @@ def k3s_version() -> str:
 @pytest.fixture(scope="session")
 def kubectl(lab: Lab, k3s_version: str, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     return fetch_kubectl(lab, k3s_version, tmp_path_factory.mktemp("kubectl"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
