@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
 import pytest
-from scenario import PAGE
+from scenario import COLLECTION, PAGE
 
 if t.TYPE_CHECKING:
     from scenario import Controller, Kubectl, Lab, Result
@@ -20,6 +22,7 @@ if t.TYPE_CHECKING:
 BACKUP, RESTORE, RESET = (f"playbooks/{name}.yml" for name in ("backup", "restore", "reset"))
 PHRASE = "a passphrase that no log shows"
 VOLUME = "/var/lib/rancher/k3s/storage/pvc-1_default_data"
+CALLED = '#!/bin/sh\necho "$ANSIBLE_CONFIG" "$@" >/run/called\n'
 LEFT = "find /var/tmp -name 'homecloud.k3s-*'"
 
 Play = t.Callable[..., "Result"]
@@ -131,6 +134,29 @@ def test_what_cannot_come_back_is_refused_and_nothing_is_changed(
     assert done.code != 0
     assert "Nothing was changed" in done.output
     assert (started(lab), kept_on(lab)) == before
+
+
+def test_a_timer_runs_the_playbook(controller: Controller, lab: Lab, tmp_path: Path) -> None:
+    # A node stands for a controller that has systemd, and its program says how it was called.
+    host, program = "agent2", Path(sys.executable).with_name("ansible-playbook")
+    lab.sh(host, f"mkdir -p {program.parent}; tee {program}; chmod +x {program}", stdin=CALLED)
+    role = {"ansible.builtin.import_role": {"name": "homecloud.k3s.backup", "tasks_from": "timer"}}
+    playbook = tmp_path / "timer.json"
+    playbook.write_text(json.dumps([{"hosts": host, "become": True, "gather_facts": False, "tasks": [role]}]))
+    changed = []
+    for wish in ("Sun 03:00", "Sun 03:00", "Sun 04:00"):
+        done = controller.play(str(playbook), [], {"backup_timer": wish})
+        assert done.code == 0, done.end
+        changed.append(done.changed[host] > 0)
+    assert changed == [True, False, True]
+    assert "Sun *-*-* 04:00:00" in lab.sh(host, "systemctl show --property=TimersCalendar 'homecloud-backup-*.timer'")
+    lab.on(host, "systemctl", "start", f"homecloud-backup-homecloud-{lab.name}")
+    of_this_run = f"--inventory={lab.facts['paths']['inventory']}"
+    called = lab.on(host, "cat", "/run/called")
+    assert called == f"{COLLECTION}/ansible.cfg {COLLECTION}/playbooks/backup.yml {of_this_run}\n"
+    done = controller.play(str(playbook), [], {})
+    assert done.code == 0, done.end
+    assert not lab.sh(host, "find /etc/systemd/system -name 'homecloud-backup*'")
 
 
 def test_the_cluster_comes_back_onto_bare_nodes(play: Play, lab: Lab, kubectl: Kubectl, archive: Path) -> None:

@@ -113,8 +113,8 @@ class Lab:
     def on(self, host: str, *command: str, stdin: str | None = None) -> str:
         return self._run("shell", host, "--", *command, stdin=stdin)
 
-    def sh(self, host: str, script: str) -> str:
-        return self.on(host, "sh", "-euc", script)
+    def sh(self, host: str, script: str, stdin: str | None = None) -> str:
+        return self.on(host, "sh", "-euc", script, stdin=stdin)
 
     def running(self, host: str, *command: str) -> subprocess.Popen[str]:
         """A command on a host, beside what else is done."""
@@ -349,13 +349,22 @@ class Controller:
                 output.append(text)
                 if text.startswith("TASK [") and f"{task}]" in text:
                     time.sleep(after)
-                    # Stopped first, it starts no process that is not seen. Those it has are in sessions of their own.
-                    run.send_signal(signal.SIGSTOP)
-                    for pid in family(run.pid):
-                        os.kill(pid, signal.SIGKILL)
+                    cut_off(run)
                     break
             else:
                 raise AssertionError("".join(output))
+
+    def play_killed_after(self, seconds: float, playbook: str, **variables: object) -> bool:
+        """A run that is cut off after a time, unless it has ended by then. Whether it was."""
+        line, environment = self._command(playbook, [], variables)
+        none = subprocess.DEVNULL
+        with subprocess.Popen(line, cwd=COLLECTION, env=environment, stdin=none, stdout=none, stderr=none) as run:
+            try:
+                run.wait(seconds)
+            except subprocess.TimeoutExpired:
+                cut_off(run)
+                return True
+        return False
 
     def _command(
         self, playbook: str, options: Sequence[str], variables: Mapping[str, object]
@@ -386,6 +395,14 @@ def beside_each_other(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]
             for name in names
         ),
     ]
+
+
+def cut_off(run: subprocess.Popen[t.Any]) -> None:
+    """End a run as a loss of power would, with all that it has started."""
+    # Stopped first, it starts no process that is not seen. Those it has are in sessions of their own.
+    run.send_signal(signal.SIGSTOP)
+    for pid in family(run.pid):
+        os.kill(pid, signal.SIGKILL)
 
 
 def family(pid: int) -> list[int]:
