@@ -5,7 +5,7 @@
 # The state of the demo's lab, where the lab keeps it.
 STATE := $(or $(LAB_STATE_HOME),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/homecloud-lab)/demo
 
-.PHONY: help setup demo demo-down lint test bench bench-lan bench-services bench-rules truth
+.PHONY: help setup demo demo-down lint test soak bench bench-lan bench-services bench-rules truth
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,9 @@ lint: setup ## check the sources, without ansible-test and the lab
 
 test: setup ## run all checks, and the whole way from bare nodes to a page
 	@tests/test.sh
+
+soak: setup ## for hours: kill runs and servers at random, destroy all nodes; OPTIONS="--seed=1 --rounds=10"
+	@tests/soak.sh $(OPTIONS)
 
 bench: setup ## measure how long site.yml takes, and where the time goes
 	.venv/bin/python tests/bench/bench.py

@@ -146,6 +146,7 @@ def older(lab: Lab) -> dict[str, t.Any]:
     return {"metallb_version": OLDER, **manifest_variables(f"{place}/metallb-native.yaml")}
 
 
+@pytest.mark.soak
 def test_a_metallb_of_the_configmap_era_is_replaced_when_told_to(
     controller: Controller, kubectl: Kubectl, lab: Lab, older: dict[str, t.Any], home_pool: Pool
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_metallb_of_the_configmap_era_is_replaced_when_told_to(
     assert not {"config", "config-watcher"} & set(left)
 
 
+@pytest.mark.soak
 def test_a_newer_version_keeps_addresses_and_pages(
     controller: Controller, kubectl: Kubectl, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:

@@ -204,6 +204,7 @@ def test_a_run_that_has_nothing_to_do_changes_nothing(lab: Lab, controller: Cont
     assert (contents(lab), k3s_started(lab)) == before
 
 
+@pytest.mark.soak
 def test_a_restart_that_was_cut_off_is_made_up_for(
     lab: Lab, controller: Controller, kubectl: Kubectl, fewer_pods: None
 ) -> None:

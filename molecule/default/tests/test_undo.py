@@ -9,13 +9,12 @@ The last tests of all: they leave bare nodes behind, with which the next scenari
 
 from __future__ import annotations
 
-import json
-import re
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
+from leftovers import BY_THE_ROLE_NODE, State, of_k3s, state
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,28 +26,6 @@ YES = {"reset_confirmed": True}
 VOLUME = "/var/lib/rancher/k3s/storage/pvc-1_default_data"
 OTHER_RANCHER = "/etc/rancher/rke2"
 FIREWALL = "INPUT -p tcp -m tcp --dport 65000 -j DROP"
-BY_THE_ROLE_NODE = {"/etc/modules-load.d/k3s.conf", "/etc/sysctl.d/90-k3s.conf"}
-
-State = dict[str, set[str]]
-
-
-def state(lab: Lab, node: str) -> State:
-    """All of a node that k3s has a hand in."""
-    scripts = {
-        "units": "systemctl list-unit-files --no-legend | cut -d' ' -f1",
-        "processes": "pgrep --list-full '.*'",
-        "rules": 'for family in iptables ip6tables; do $family-save | sed -n "s/^-A/$family -A/p"; done',
-        "mounts": "cut -d' ' -f2 /proc/mounts",
-    }
-    seen = {name: set(lab.sh(node, script).splitlines()) for name, script in scripts.items()}
-    links = json.loads(lab.on(node, "ip", "-json", "link"))
-    return {**seen, "files": lab.tree(node), "links": {link["ifname"] for link in links}}
-
-
-def of_k3s(now: State, bare: State) -> set[str]:
-    """What a node has more than a bare one, and looks like something of k3s. Other tests have left other things."""
-    more = {thing for key in bare for thing in now[key] - bare[key]}
-    return {thing for thing in more if re.search("k3s|rancher|kube|cni|flannel|veth|pause", thing, re.IGNORECASE)}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# What takes hours. Arguments are for the first part: --seed=1 --rounds=10.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
+
+tests/lab/lab.py build
+pytest -v -p no:cacheprovider tests/soak "$@"
+TESTS_MARKED=soak MOLECULE_COMMAND_BORDERS=false molecule test
