@@ -47,17 +47,6 @@ def log(lab: Lab, kubectl: Kubectl) -> Iterator[str]:
     lab.sh("agent1", f"rm -r {KEPT}")
 
 
-def off_for_good(lab: Lab, host: str, boot_id: str) -> float:
-    """Wait until a host switches itself off, and say when. The lab would switch it on again: it cannot tell that from a
-    reboot.
-    """
-    wait_until(lambda: lab.boot_id(host) != boot_id, within=120)
-    moment = time.monotonic()
-    wait_until(partial(lab.has_rebooted, host, boot_id))
-    lab.off(host)
-    return moment
-
-
 def test_nothing_is_switched_off_without_a_yes(controller: Controller, lab: Lab) -> None:
     before = [lab.boot_id(host) for host in lab.nodes]
     done = controller.play(SHUTDOWN, ["--check"], {})
@@ -72,7 +61,7 @@ def test_all_nodes_go_off_the_server_last_and_come_back(
 ) -> None:
     boots = {host: lab.boot_id(host) for host in lab.nodes}
     with ThreadPoolExecutor() as pool:
-        moments = {host: pool.submit(off_for_good, lab, host, boot_id) for host, boot_id in boots.items()}
+        moments = {host: pool.submit(lab.off_for_good, host, boot_id) for host, boot_id in boots.items()}
         done = controller.play(SHUTDOWN, [], {"shutdown_confirmed": True})
     assert done.code == 0, done.output
     assert max(boots, key=lambda host: moments[host].result()) == "server1"

@@ -107,6 +107,16 @@ class Lab:
         """Pull the plug."""
         self._run("off", host)
 
+    def off_for_good(self, host: str, boot_id: str) -> float:
+        """Wait until a host switches itself off, and say when. The lab would switch it on again: it cannot tell that
+        from a reboot.
+        """
+        wait_until(lambda: self.boot_id(host) != boot_id, within=180)
+        moment = time.monotonic()
+        wait_until(lambda: self.has_rebooted(host, boot_id))
+        self.off(host)
+        return moment
+
     def switch_on(self) -> None:
         self._run("up")
 

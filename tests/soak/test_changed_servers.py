@@ -1,0 +1,39 @@
+# Copyright (c) 2026, homecloud.k3s contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The first of three servers leaves and comes back, and so does the whole board."""
+
+from __future__ import annotations
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from board import becomes_whole
+from servers import SERVERS, voters
+
+if t.TYPE_CHECKING:
+    from scenario import Controller, Kubectl, Lab
+
+
+def test_the_first_server_leaves_and_comes_back(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
+    given = {"remove_node_names": "server1", "remove_node_confirmed": True}
+    done = controller.play("playbooks/remove_node.yml", [], given)
+    assert done.code == 0, done.end
+    assert voters(kubectl) == {*SERVERS} - {"server1"}
+    assert lab.has_page(f"http://{kubectl.address('mysite')}/")
+    done = controller.site()
+    assert done.code == 0, done.end
+    becomes_whole(lab, kubectl)
+    done = controller.site()
+    assert (done.code, set(done.changed.values())) == (0, {0}), done.output
+
+
+def test_the_board_goes_off_and_comes_back_without_hands(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
+    with ThreadPoolExecutor() as pool:
+        off = {node: pool.submit(lab.off_for_good, node, lab.boot_id(node)) for node in lab.nodes}
+        done = controller.play("playbooks/shutdown.yml", [], {"shutdown_confirmed": True})
+    assert done.code == 0, done.end
+    assert sorted(lab.nodes, key=lambda node: off[node].result()) == ["agent1", *reversed(SERVERS)]
+    lab.switch_on()
+    becomes_whole(lab, kubectl)
