@@ -9,23 +9,33 @@ cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 export MOLECULE_GLOB="molecule/*/molecule.yml"
 
+logs=$(mktemp -d)
+lab= checks=
+# If one thing fails, nobody waits for the others.
+trap 'for job in $lab $checks; do kill -- "-$job" 2> /dev/null || true; done; rm -rf "$logs"' EXIT
+
 step() {
     echo
     echo "=== $1 ($(date +%H:%M:%S))"
 }
 
-# Beside the checks, most of which are of one process. If one fails, nobody waits for it.
-log=$(mktemp)
-tests/lab/lab.py build > "$log" 2>&1 &
-build=$!
-trap 'kill -- "-$build" 2> /dev/null || true; rm -f "$log"' EXIT
+# Wait for what goes on in the background, and show what it has said.
+end() {
+    code=0
+    wait "$1" || code=$?
+    cat "$2"
+    return "$code"
+}
 
-step "checks of the sources"
-nox --parallel 2
+tests/lab/lab.py build > "$logs/lab" 2>&1 &
+lab=$!
 
-step "build of the lab"
-wait "$build" || { cat "$log" && false; }
-cat "$log"
+step "quick checks of the sources"
+make --no-print-directory lint
+
+# They take all that a processor can do, and the scenarios wait most of their time.
+nice nox --parallel 2 > "$logs/checks" 2>&1 &
+checks=$!
 
 step "the way of a packet, as the kernel tells it"
 # Network namespaces are root's. What it writes would be, too.
@@ -35,8 +45,14 @@ $as_root env HOME="$HOME" PYTHONDONTWRITEBYTECODE=1 "$PWD/.venv/bin/pytest" -q -
 step "the way of a packet, as a browser shows it"
 pytest -q tests/browser
 
+step "build of the lab"
+end "$lab" "$logs/lab"
+
 step "from bare nodes to a page"
 MOLECULE_COMMAND_BORDERS=false molecule test --all
+
+step "all checks of the sources"
+end "$checks" "$logs/checks"
 
 step "the host is as before"
 pytest tests/lab/test_host_untouched.py

@@ -186,6 +186,7 @@ def test_the_address_of_a_node_without_power_moves(
     assert len(lab.answering(address)) == 1
 
 
+@pytest.mark.soak
 def test_the_page_comes_back_when_all_nodes_restart_at_once(
     lab: Lab, kubectl: Kubectl, mysite: str, record_property: Record
 ) -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 import pytest
@@ -76,14 +75,3 @@ def test_no_server_is_restarted_that_etcd_needs(lab: Lab, controller: Controller
     wait_until(lambda: voters(kubectl) == set(SERVERS), within=120)
     done = controller.site("--limit=server2")
     assert (done.code, done.changed["server2"] > 0) == (0, True), done.end
-
-
-def test_a_server_that_was_installed_anew_joins_the_others(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
-    lab.sh("server1", "k3s-uninstall.sh; rm -rf /etc/rancher")
-    kubectl("delete", "node", "server1")
-    begun = time.monotonic()
-    done = controller.site()
-    assert done.code == 0, done.end
-    assert voters(kubectl) == set(SERVERS), time.monotonic() - begun
-    done = controller.site()
-    assert (done.code, of_nodes(done)) == (0, {0}), done.output
