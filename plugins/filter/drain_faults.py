@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Names the budget that holds a pod, or says that it has not ended in time.
   - Of pods that a drain leaves alone, as those of DaemonSets, nothing is said.
-positional: budgets
+positional: budgets, playbook
 options:
   _input:
     description: The pods that are on the node, as the API gives them.
@@ -24,12 +24,16 @@ options:
     type: list
     elements: dict
     required: true
+  playbook:
+    description: The playbook that drains the node. Its variables, as C(remove_node_force), are named in the advice.
+    type: str
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Show why a pod has not left its node
   ansible.builtin.debug:
-    msg: "{{ pods | homecloud.k3s.drain_faults([]) }}"
+    msg: "{{ pods | homecloud.k3s.drain_faults([], 'remove_node') }}"
   vars:
     pods:
       - metadata: {name: mysite, namespace: default}
@@ -52,7 +56,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._removal import drain_faults
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._drain import drain_faults
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable

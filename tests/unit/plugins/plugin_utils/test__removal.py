@@ -7,7 +7,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._removal import drain_faults, removal_plan
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._drain import drain_faults
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._removal import removal_plan
 
 Thing = dict[str, t.Any]
 
@@ -156,13 +157,13 @@ def test_budgets_warn_before_and_explain_afterwards(there: Thing, blocks: bool) 
     made = plan("agent1", SERVER, AGENT, pods=[LABELED], budgets=[there])
     assert codes(made) == ([("warning", "budget_blocks")] if blocks else [])
     assert codes(plan("agent1", SERVER, AGENT, pods=[LABELED], budgets=[there], force=True)) == []
-    (fault,) = drain_faults([LABELED], [there])
+    (fault,) = drain_faults([LABELED], [there], "remove_node")
     assert (fault["severity"], fault["code"]) == ("error", "budget_blocks" if blocks else "pod_does_not_end")
 
 
 def test_why_pods_are_still_there() -> None:
     ending = pod("slow", "agent1", deletionTimestamp="2026-11-23T10:00:00Z")
-    (fault,) = drain_faults([ending, pod("speaker", "agent1", "DaemonSet")], [])
+    (fault,) = drain_faults([ending, pod("speaker", "agent1", "DaemonSet")], [], "remove_node")
     assert fault["evidence"] == "it was to end by 2026-11-23T10:00:00Z"
 
 
