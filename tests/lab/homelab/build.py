@@ -15,7 +15,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from gzip import GzipFile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,7 +57,7 @@ def everything(cache: Path, release: Release) -> None:
     needed(cache, release)
     if release.mirrored:
         with locked(cache):
-            fill_mirror_with_the_past(Workshop(cache))
+            fill_mirror_with_the_past(Workshop(cache), release)
 
 
 @contextmanager
@@ -301,8 +301,7 @@ def required_program(workshop: Workshop, name: str, module: Path, package: str) 
 
 def fill_mirror(workshop: Workshop, release: Release) -> None:
     arch = settings.debian_arch()
-    pause = go_program(workshop, "bin/pause", LAB_SOURCE / "pause", "main.go", digest(LAB_SOURCE / "pause"))
-    k3s_release(workshop, release, arch, pause)
+    k3s_release(workshop, release, arch)
     kubectl_release(workshop, release, arch)
     metallb_release(workshop, release.metallb_version, "mirror/images/metallb.tar", arch)
     nginx = Image(settings.NGINX_IMAGE, {"/": nginx_tree(workshop)}, ("/usr/sbin/nginx", "-g", "daemon off;"))
@@ -326,10 +325,11 @@ def package_entry(deb: Path) -> str:
     return f"{control}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {sha256(deb)}\n"
 
 
-def fill_mirror_with_the_past(workshop: Workshop) -> None:
-    """What may be on a cluster before the collection comes. Its images are not among the archives that nodes get."""
-    older = settings.METALLB_OLDER
-    metallb_release(workshop, older, f"mirror/metallb/{older}/images.tar", settings.debian_arch())
+def fill_mirror_with_the_past(workshop: Workshop, release: Release) -> None:
+    """What may be on a cluster before. The images of the older MetalLB are not among the archives that nodes get."""
+    older, arch = settings.METALLB_OLDER, settings.debian_arch()
+    k3s_release(workshop, replace(release, k3s_version=settings.K3S_OLDER), arch)
+    metallb_release(workshop, older, f"mirror/metallb/{older}/images.tar", arch)
     for name in ("namespace", "metallb"):
         metallb_manifest(workshop, settings.METALLB_OF_CONFIGMAP, f"manifests/{name}.yaml")
 
@@ -339,7 +339,7 @@ def k3s_sources() -> list[Path]:
     return [path for path in sources if path.is_file() and not path.name.endswith(("_test.go", ".md"))]
 
 
-def k3s_release(workshop: Workshop, release: Release, arch: str, pause: Path) -> None:
+def k3s_release(workshop: Workshop, release: Release, arch: str) -> None:
     """The stand-in for k3s, its images and their checksums, under the names of a k3s release."""
     folder = f"mirror/k3s/{release.k3s_version}"
     debs = debian_packages(workshop, "debs", settings.RUNTIME_PACKAGES)
@@ -354,6 +354,7 @@ def k3s_release(workshop: Workshop, release: Release, arch: str, pause: Path) ->
     inputs = digest(release.k3s_version, workshop.stamp("debs"), workshop.stamp("charts"), *k3s_sources())
     workshop.make(k3s, inputs, program)
     images = f"{folder}/k3s-airgap-images-{arch}.tar"
+    pause = go_program(workshop, "bin/pause", LAB_SOURCE / "pause", "main.go", digest(LAB_SOURCE / "pause"))
     archive(workshop, images, list(k3s_images(workshop, pause)), arch)
 
     def checksums(target: Path, _log: Path) -> None:

@@ -54,6 +54,8 @@ METALLB_MODULE = "go.universe.tf/metallb"
 # ConfigMap, whose images are not made.
 METALLB_OLDER = "v0.15.3"
 METALLB_OF_CONFIGMAP = "v0.11.0"
+# What an upgrade begins with: the same stand-in, which says that it is another release.
+K3S_OLDER = "v1.35.6+k3s1"
 
 # What router, clients and the machines of the internet have besides.
 HELPER_PACKAGES = ("bind9", "bind9-dnsutils", "dnsmasq-base", "pebble")
