@@ -96,6 +96,7 @@ ERRORS: tuple[Check, ...] = (
     cluster.another_cluster,
     cluster.servers_down,
     cluster.downgrade,
+    cluster.minor_skipped,
     cluster.upgrade,
     cluster.another_token,
     cluster.network_changed,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import merge_config, words
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import (
@@ -19,8 +20,8 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model imp
     Finding,
     Home,
     Reading,
-    Version,
 )
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._upgrade_step import Code, upgrade_step
 
 _DEFAULTS = {**CLUSTER_NETWORKS, "flannel-backend": "vxlan"}
 _OURS = {"disable": ["servicelb"]}
@@ -138,28 +139,17 @@ def servers_down(home: Home) -> Iterator[Finding]:
 
 def downgrade(home: Home) -> Iterator[Finding]:
     """The k3s of the host is newer than C(k3s_version). k3s cannot go back."""
-    for host, reading in home.read:
-        installed = _installed(reading)
-        if installed and host.version and installed > host.version:
-            yield Finding(
-                "The k3s of the host is newer than k3s_version, and k3s cannot go back.",
-                f"installed: {reading['k3s']['version']}; k3s_version: {host.setting('k3s_version')}",
-                f"Set k3s_version to {reading['k3s']['version']}.",
-                host.name,
-            )
+    return _steps(home, "downgrade")
+
+
+def minor_skipped(home: Home) -> Iterator[Finding]:
+    """The k3s of the host is more than one minor version older than C(k3s_version)."""
+    return _steps(home, "minor_skipped")
 
 
 def upgrade(home: Home) -> Iterator[Finding]:
-    """The k3s of the host is older than C(k3s_version). An upgrade is a step of its own."""
-    for host, reading in home.read:
-        installed = _installed(reading)
-        if installed and host.version and installed < host.version:
-            yield Finding(
-                "The k3s of the host is older than k3s_version. This playbook does not upgrade a cluster.",
-                f"installed: {reading['k3s']['version']}; k3s_version: {host.setting('k3s_version')}",
-                f"Set k3s_version to {reading['k3s']['version']}. The collection has no upgrade yet.",
-                host.name,
-            )
+    """The k3s of the host is older than C(k3s_version). The playbook upgrade is for that."""
+    return _steps(home, "upgrade")
 
 
 def another_token(home: Home) -> Iterator[Finding]:
@@ -253,9 +243,12 @@ def _removal(reading: Reading) -> str:
     return f'"sudo {script}" on the host removes its k3s and the data of it.'
 
 
-def _installed(reading: Reading) -> Version | None:
-    """The k3s of a node; a program that has never made a node may be replaced by any."""
-    return Version.parse(reading["k3s"]["version"]) if reading["k3s"]["ca_sha256"] else None
+def _steps(home: Home, code: Code) -> Iterator[Finding]:
+    """The steps of this kind from the k3s of nodes; a program that has never made a node may be replaced by any."""
+    for host, reading in home.read:
+        step = upgrade_step(reading["k3s"]["version"], host.setting("k3s_version"))
+        if step and step[0] == code and reading["k3s"]["ca_sha256"]:
+            yield replace(step[1], host=host.name)
 
 
 def _password_sha256(token: str) -> str:

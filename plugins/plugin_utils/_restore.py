@@ -27,6 +27,7 @@ _OF_K3S = {
     "data_dir_moved",
     "downgrade",
     "dropin_overrides",
+    "minor_skipped",
     "network_changed",
     "upgrade",
 }
