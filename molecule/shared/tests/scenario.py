@@ -348,8 +348,13 @@ class Controller:
             return self.play(str(playbook), [], {})
 
     def site_killed_at(self, task: str, *options: str, after: float = 0, **variables: object) -> None:
+        self.play_killed_at(task, "site.yml", options, variables, after)
+
+    def play_killed_at(
+        self, task: str, playbook: str, options: Sequence[str], variables: Mapping[str, object], after: float = 0
+    ) -> None:
         """A run that is cut off while this task goes on, like one whose controller loses power."""
-        line, environment = self._command("site.yml", options, variables)
+        line, environment = self._command(playbook, options, variables)
         with subprocess.Popen(
             line, cwd=COLLECTION, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as run:
