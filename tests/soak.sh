@@ -8,6 +8,6 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
-tests/lab/lab.py build
+tests/lab/lab.py build --soak
 pytest -v -p no:cacheprovider tests/soak "$@"
 TESTS_MARKED=soak MOLECULE_COMMAND_BORDERS=false molecule test

@@ -30,7 +30,8 @@ def arguments() -> argparse.Namespace:
     def command(name: str, summary: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, parents=[common], help=summary, description=summary)
 
-    command("build", "make what is missing of all that labs and tests need")
+    build_everything = command("build", "make what is missing of all that labs and tests need")
+    build_everything.add_argument("--soak", action="store_true", help="what only the soak needs, too")
     up = command("up", "start the lab, building first what is missing")
     counts = range(1, MAX_NODES + 1)
     up.add_argument("--nodes", type=int, choices=counts, help="how many (default: as before, at first 3)")
@@ -158,7 +159,7 @@ def main() -> int:
             directory.mkdir(parents=True, exist_ok=True)
         become_root()
         if args.command == "build":
-            build.everything(paths.cache, Release.from_environment())
+            build.everything(paths.cache, Release.from_environment(), args.soak)
         elif args.command == "up":
             up(args.name, args.nodes, args.servers, paths)
         elif args.command == "down":

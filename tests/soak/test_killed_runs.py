@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import time
 import typing as t
+from urllib.parse import quote
 
 import pytest
 from board import KEPT, becomes_whole
+from homelab.settings import K3S_OLDER as OLDER
 from homelab.watch import watch
+from scenario import wait_until
 
 if t.TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from scenario import Controller, Kubectl, Lab
 
     Record = Callable[[str, object], None]
 
-SITE, BACKUP, RESTORE = "site.yml", "playbooks/backup.yml", "playbooks/restore.yml"
+SITE = "site.yml"
+BACKUP, RESTORE, UPGRADE = (f"playbooks/{name}.yml" for name in ("backup", "restore", "upgrade"))
+
+
+MARK = "homecloud.k3s/upgrade"
 
 
 class Moments:
@@ -105,3 +112,49 @@ def test_a_restore_comes_to_its_end(
     becomes_whole(lab, kubectl)
     assert not kubectl.get("configmap", "later")
     lab.sh("server1", "rm -rf /var/lib/rancher/k3s/before-restore-*")
+
+
+def versions(kubectl: Kubectl) -> set[str]:
+    return {node["status"]["nodeInfo"]["kubeletVersion"] for node in kubectl.objects("nodes")}
+
+
+@pytest.fixture
+def back_afterwards(lab: Lab, kubectl: Kubectl) -> Iterator[None]:
+    """Have the nodes run the older k3s again, as no real one could: here both are of the same code."""
+    yield
+    url = f"{lab.facts['mirror_url']}/k3s/{quote(OLDER)}/k3s"
+    program = "/usr/local/bin/k3s"
+    for node in lab.nodes:
+        lab.sh(
+            node,
+            f"curl --fail --silent --output {program}.new {url}; chmod +x {program}.new; mv {program}.new {program}",
+        )
+        lab.sh(node, "systemctl restart 'k3s*.service'")
+        becomes_whole(lab, kubectl)
+    wait_until(lambda: versions(kubectl) == {OLDER})
+
+
+def test_an_upgrade_comes_to_its_end(
+    turn: int,
+    lab: Lab,
+    controller: Controller,
+    kubectl: Kubectl,
+    k3s_version: str,
+    moments: Moments,
+    lot: random.Random,
+    record_property: Record,
+    back_afterwards: None,
+) -> None:
+    given = {"k3s_version": k3s_version, "upgrade_confirmed": True, "upgrade_backup": False}
+    moment = moments.draw(UPGRADE, lot)
+    with watch(lab.name, kubectl.address("mysite")) as client:
+        killed = controller.play_killed_after(moment, UPGRADE, **given)
+        run(controller, moments, UPGRADE, given)
+    missed = sum(answer.page is None for answer in client.answers)
+    record_property(
+        f"upgrade.yml {turn}", f"killed after {moment:.0f} s: {killed}; pages missed: {missed} of {len(client.answers)}"
+    )
+    assert versions(kubectl) == {k3s_version}
+    nodes = kubectl.objects("nodes")
+    assert not [node for node in nodes if node["spec"].get("unschedulable") or MARK in node["metadata"]["annotations"]]
+    becomes_whole(lab, kubectl)

@@ -52,12 +52,15 @@ def needed(cache: Path, release: Release) -> Images:
     return images
 
 
-def everything(cache: Path, release: Release) -> None:
-    """That, and what only tests need."""
+def everything(cache: Path, release: Release, soak: bool) -> None:
+    """That, and what only tests need, if asked for those of the soak too."""
     needed(cache, release)
     if release.mirrored:
         with locked(cache):
-            fill_mirror_with_the_past(Workshop(cache), release)
+            older = replace(release, k3s_version=settings.K3S_OLDER)
+            k3s_release(Workshop(cache), older, settings.debian_arch())
+            if soak:
+                metallb_of_the_past(Workshop(cache))
 
 
 @contextmanager
@@ -325,11 +328,10 @@ def package_entry(deb: Path) -> str:
     return f"{control}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {sha256(deb)}\n"
 
 
-def fill_mirror_with_the_past(workshop: Workshop, release: Release) -> None:
-    """What may be on a cluster before. The images of the older MetalLB are not among the archives that nodes get."""
-    older, arch = settings.METALLB_OLDER, settings.debian_arch()
-    k3s_release(workshop, replace(release, k3s_version=settings.K3S_OLDER), arch)
-    metallb_release(workshop, older, f"mirror/metallb/{older}/images.tar", arch)
+def metallb_of_the_past(workshop: Workshop) -> None:
+    """What may be on a cluster before. Its images are not among the archives that nodes get."""
+    older = settings.METALLB_OLDER
+    metallb_release(workshop, older, f"mirror/metallb/{older}/images.tar", settings.debian_arch())
     for name in ("namespace", "metallb"):
         metallb_manifest(workshop, settings.METALLB_OF_CONFIGMAP, f"manifests/{name}.yaml")
 
