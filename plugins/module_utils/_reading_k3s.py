@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import datetime
+import glob
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_config import (
     ConfigError,
@@ -19,6 +20,7 @@ from ansible_collections.homecloud.k3s.plugins.module_utils._reading_config impo
     without_secrets,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import Tree
+from ansible_collections.homecloud.k3s.plugins.module_utils._reading_told import Told, told
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_units import Unit
 from ansible_collections.homecloud.k3s.plugins.module_utils._x509 import days_left
 
@@ -54,6 +56,7 @@ class K3s:
     data_dir: str
     config: dict[str, Value]
     dropins: list[str]
+    unit: Told
     token: Token
     ca_sha256: str
     datastore: str
@@ -63,27 +66,32 @@ class K3s:
 
 @dataclass(frozen=True)
 class Config:
-    """The configuration as it is on disk, secrets included."""
+    """What k3s is told by its files, its unit and variables, secrets included."""
 
     values: dict[str, Value]
     dropins: list[str]
     problems: list[str]
+    unit: Told
 
     def data_dir(self, given: str | None) -> str:
         return (given or str(self.values.get("data-dir") or _DATA_DIR)).rstrip("/")
 
 
 def config(tree: Tree) -> Config:
-    dropins = [name for name in tree.glob(f"{CONFIG}.d/*") if name.endswith((".yaml", ".yml"))]
-    files, problems = [], []
-    for name in [CONFIG, *dropins]:
+    unit, problems = told(tree, tuple(KINDS))
+    main = str(unit.flags.get("config") or unit.environment.get("config") or CONFIG)
+    dropins = [name for name in tree.glob(f"{glob.escape(main)}.d/*") if name.endswith((".yaml", ".yml"))]
+    files = []
+    for name in [main, *dropins]:
         if tree.status(name) and tree.sha256(name) is None:
             problems.append(f"{name}: this is no file that may be read")
         try:
             files.append(parse(tree.text(name)))
         except ConfigError as exc:
             problems.append(f"{name}:{exc}")
-    return Config({} if problems else effective(files), dropins, problems)
+    # A flag replaces all that the files say for its key, and a variable says something only where nobody else does.
+    values = {**unit.environment, **effective(files), **unit.flags}
+    return Config({} if problems else values, dropins, problems, unit)
 
 
 def k3s(tree: Tree, disk: Config, data_dir: str, units: dict[str, Unit], shown_version: str) -> K3s:
@@ -96,6 +104,11 @@ def k3s(tree: Tree, disk: Config, data_dir: str, units: dict[str, Unit], shown_v
         data_dir=data_dir,
         config=without_secrets(disk.values),
         dropins=disk.dropins,
+        unit=replace(
+            disk.unit,
+            flags=without_secrets(disk.unit.flags),
+            environment=without_secrets(disk.unit.environment),
+        ),
         token=_token(tree, disk, data_dir),
         ca_sha256=_authority(tree, data_dir),
         datastore=_datastore(tree, data_dir),

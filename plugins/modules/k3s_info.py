@@ -361,6 +361,16 @@ k3s:
     data_dir: /var/lib/rancher/k3s
     config: {node-name: node2, server: "https://192.168.1.101:6443", token-file: /etc/rancher/k3s/token}
     dropins: []
+    unit:
+      path: /etc/systemd/system/k3s-agent.service
+      program: /usr/local/bin/k3s
+      flags: {}
+      environment: {}
+      variables: []
+      environment_files: []
+      overriding: []
+      foreign: false
+      kept: false
     token: {present: true, sha256: 65ea4bbf9d7fda76baedfba3721a059eec99b706a3cc32416ffd11ffa7b42309}
     ca_sha256: 7ab9ba8474ab0f779375b91d5f0d6ae43b126c67276b4a60ed9f32b12e00767e
     datastore: ""
@@ -381,7 +391,8 @@ k3s:
       type: str
     config:
       description:
-        - The flags in C(/etc/rancher/k3s/config.yaml) and C(config.yaml.d), put together as k3s does it.
+        - The flags in C(/etc/rancher/k3s/config.yaml) and C(config.yaml.d), on the command line of the unit and in its
+          variables, put together as k3s does it.
         - In place of a secret stands V(sha256:) and its hash.
         - Empty if a file cannot be read; the problem is then in RV(k3s.problems).
       type: dict
@@ -389,6 +400,16 @@ k3s:
       description: The files of C(/etc/rancher/k3s/config.yaml.d) that k3s reads.
       type: list
       elements: str
+    unit:
+      description:
+        - The file of the unit in C(/etc/systemd/system) as its C(path), the C(program) that it runs, and how it tells
+          k3s what is not in a file of k3s, by C(flags) on the command line and by the variables of its C(environment),
+          both named and written as in RV(k3s.config).
+        - C(variables) names other variables, C(environment_files) the files that have some, and C(overriding) the files
+          beside the unit that give k3s another command line.
+        - C(foreign) tells whether the unit is none of this collection, which has neither flags nor variables, and
+          C(kept) whether there is a copy of it as it is, with the ending C(.before-adoption).
+      type: dict
     token:
       description:
         - Whether there is a token for joining, and the hash of its secret part.

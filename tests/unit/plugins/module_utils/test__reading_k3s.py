@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_k3s import K3s, Token, config, k3s, password
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_source import Tree
+from ansible_collections.homecloud.k3s.plugins.module_utils._reading_told import Told
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_units import Unit
 from ansible_collections.homecloud.k3s.plugins.module_utils._x509 import days_left
 
@@ -45,6 +46,7 @@ def test_bare(make_tree: MakeTree) -> None:
         data_dir=DATA,
         config={},
         dropins=[],
+        unit=Told(),
         token=Token(False, ""),
         ca_sha256="",
         datastore="",
