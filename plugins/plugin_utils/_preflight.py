@@ -92,6 +92,7 @@ ERRORS: tuple[Check, ...] = (
     cluster.duplicate_machine_id,
     cluster.clock_wrong,
     # the k3s that is there
+    cluster.not_adopted,
     cluster.another_kind,
     cluster.another_cluster,
     cluster.servers_down,

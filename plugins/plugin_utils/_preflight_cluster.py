@@ -91,6 +91,20 @@ def clock_adrift(home: Home) -> Iterator[Finding]:
             )
 
 
+def not_adopted(home: Home) -> Iterator[Finding]:
+    """Others have set up the k3s of the host, with flags in its unit or variables in files, which would be lost."""
+    for host, reading in home.read:
+        unit = reading["k3s"]["unit"]
+        if unit["foreign"]:
+            told = [*(f"--{flag}" for flag in unit["flags"]), *unit["environment_files"]]
+            yield Finding(
+                "This collection has not set up the k3s of the host, and would drop what its unit tells it.",
+                f"{unit['path']}: {', '.join(told) or 'files with variables'}",
+                "Run the playbook homecloud.k3s.adopt: it shows what will change, asks, and takes the cluster over.",
+                host.name,
+            )
+
+
 def another_kind(home: Home) -> Iterator[Finding]:
     """The host runs a k3s server but is to be an agent, or the other way round."""
     for host, reading in home.read:
@@ -203,7 +217,7 @@ def dropin_overrides(home: Home) -> Iterator[Finding]:
         there = {key: value for key, value in k3s["config"].items() if not str(value).startswith("sha256:")}
         wanted = merge_config(_OURS, host.k3s_config, host.kind)
         wrong = [key for key, value in wanted.items() if words(there.get(key, value)) != words(value)]
-        if k3s["dropins"] and wrong:
+        if k3s["dropins"] and wrong and not k3s["unit"]["foreign"]:
             yield Finding(
                 f"Files beside config.yaml override what the collection writes there: {', '.join(wrong)}.",
                 ", ".join(k3s["dropins"]),

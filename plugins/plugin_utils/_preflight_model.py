@@ -97,12 +97,20 @@ class Token(t.TypedDict):
     sha256: str
 
 
+class UnitFile(t.TypedDict):
+    path: str
+    flags: dict[str, t.Any]
+    environment_files: list[str]
+    foreign: bool
+
+
 class K3s(t.TypedDict):
     installed: bool
     version: str
     kind: str
     config: dict[str, t.Any]
     dropins: list[str]
+    unit: UnitFile
     problems: list[str]
     token: Token
     ca_sha256: str

@@ -25,7 +25,7 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model imp
     is_kubernetes_name,
 )
 
-_RESERVED = {
+RESERVED = {
     "token": "Give the token by k3s_token.",
     "token-file": "Give the token by k3s_token.",
     "server": "Give the address of the server by k3s_api_endpoint.",
@@ -179,9 +179,9 @@ def reserved_config_key(home: Home) -> Iterator[Finding]:
     """C(k3s_config) has a key that the collection sets itself, or that must not stand in a file."""
     for host in home.hosts:
         for key in host.k3s_config:
-            if key_of(key) in _RESERVED:
+            if key_of(key) in RESERVED:
                 problem = f'k3s_config must not have the key "{key}".'
-                yield Finding(problem, f"k3s_config: {key}", _RESERVED[key_of(key)], host.name)
+                yield Finding(problem, f"k3s_config: {key}", RESERVED[key_of(key)], host.name)
 
 
 def invalid_token(home: Home) -> Iterator[Finding]:

@@ -47,8 +47,11 @@ def restore_faults(
     if not nodes or not {"datastore", "k3s_version"} <= manifest.keys():
         return [asdict(_no_cluster())]
     own = [asdict(fault) for fault in (*_first_server(manifest, groups), *_left_behind(manifest, groups))]
+    # The unit is in no archive: the one that is there stays.
     then: dict[str, Reading] = {
-        host: {**readings[host], "k3s": node["k3s"]} for host, node in nodes.items() if host in readings
+        host: {**readings[host], "k3s": node["k3s"] | {"unit": readings[host]["k3s"]["unit"]}}
+        for host, node in nodes.items()
+        if host in readings
     }
     found = preflight_faults(then, hostvars, groups, defaults, 0.0, 0.0, accept)
     of_k3s = [

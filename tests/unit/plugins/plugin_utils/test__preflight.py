@@ -63,6 +63,7 @@ def reading(number: int) -> dict[str, t.Any]:
             "data_dir": "/var/lib/rancher/k3s",
             "config": {},
             "dropins": [],
+            "unit": {"path": "", "flags": {}, "environment_files": [], "foreign": False},
             "problems": [],
             "token": {"present": False, "sha256": ""},
             "ca_sha256": "",
@@ -183,6 +184,7 @@ def sha256(text: str) -> str:
 
 ALL_SERVERS = servers("node1", "node2", "node3")
 K3S2 = "readings node2 k3s "
+OF_OTHERS: t.Final = {"path": "k3s.service", "flags": {"v": "2"}, "environment_files": ["x.env"], "foreign": True}
 SECURE_TOKEN = f"K10{'a' * 64}::server:secret"
 ALL_OPEN = ("any", 0, 65535, "any")
 WIFI = [{"name": "wlan0", "kind": "wifi", "addresses": ["192.168.1.102/24"]}]
@@ -262,6 +264,8 @@ WRONG: t.Final[list[tuple[str, Changes]]] = [
     ("clock_wrong", node2("time epoch", NOW + 64)),
     ("clock_wrong", node2("time epoch", NOW - 3600)),
     ("clock_wrong", node2("time", {"epoch": 0.0, "synchronized": False, "service": ""})),
+    ("not_adopted", {**running(), K3S2 + "unit": OF_OTHERS}),
+    ("not_adopted", running(unit={**OF_OTHERS, "flags": {}, "environment_files": []})),
     ("another_kind", {**running(), K3S2 + "kind": "server"}),
     ("another_kind", {**running(), "readings node1 k3s kind": "agent"}),
     ("another_cluster", {**running(), K3S2 + "ca_sha256": "c2" * 32}),
