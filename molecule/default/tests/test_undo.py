@@ -4,7 +4,7 @@
 
 """What site.yml has made is undone.
 
-The last tests of all: they leave bare nodes behind, with which the next scenario, ha, begins.
+Bare nodes are left behind, with which test_undo_then_adopt begins, and then the next scenario, ha.
 """
 
 from __future__ import annotations
