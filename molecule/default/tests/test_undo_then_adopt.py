@@ -71,7 +71,9 @@ def install(lab: Lab, host: str, version: str, **environment: str) -> None:
         f"""
         mkdir -p /usr/local/bin /var/lib/rancher/k3s/agent/images
         cd /var/lib/rancher/k3s/agent/images
-        for url in {release}/k3s-airgap-images-amd64.tar {" ".join(archives)}; do curl -sSfO "$url"; done
+        for url in {release}/k3s-airgap-images-amd64.tar {" ".join(archives)}; do
+            curl -sSfO --retry 5 --retry-connrefused "$url"
+        done
         curl -sSfo /usr/local/bin/k3s {release}/k3s
         chmod 755 /usr/local/bin/k3s
         {"; ".join(writes)}
