@@ -18,7 +18,7 @@ AGENT = "/etc/systemd/system/k3s-agent.service"
 CONFIG = "/etc/rancher/k3s/config.yaml"
 
 # As https://get.k3s.io writes it for "server --write-kubeconfig-mode 644 --node-label disk=ssd".
-INSTALLED = r"""[Unit]
+INSTALLED = """[Unit]
 Description=Lightweight Kubernetes
 Documentation=https://k3s.io
 
@@ -29,12 +29,12 @@ EnvironmentFile=-/etc/sysconfig/%N
 EnvironmentFile=-/etc/systemd/system/k3s.service.env
 KillMode=process
 ExecStartPre=-/sbin/modprobe overlay
-ExecStart=/usr/local/bin/k3s \
-    server \
-	'--write-kubeconfig-mode' \
-	'644' \
-	'--node-label' \
-	'disk=ssd' \
+ExecStart=/usr/local/bin/k3s \\
+    server \\
+\t'--write-kubeconfig-mode' \\
+\t'644' \\
+\t'--node-label' \\
+\t'disk=ssd' \\
 
 """
 
