@@ -20,10 +20,24 @@ KubernetesObject = t.Mapping[str, t.Any]
 _TIMEOUT: t.Final = 30  # seconds; without one a server that has lost its power is waited for until the connection ends
 
 
-def named(thing: KubernetesObject) -> str:
-    """What an object is called among people: its kind, and its name in its namespace."""
+# The labels by which k3s tells what a node does.
+SERVER: t.Final = "node-role.kubernetes.io/control-plane"
+ETCD: t.Final = "node-role.kubernetes.io/etcd"
+
+
+def name_of(thing: KubernetesObject) -> str:
+    """The name of an object, with its namespace if it is in one."""
     metadata = thing["metadata"]
-    return f"{thing['kind']} {'/'.join(filter(None, (metadata.get('namespace'), metadata['name'])))}"
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+
+
+def named(thing: KubernetesObject) -> str:
+    """What an object is called among people: its kind and its name."""
+    return f"{thing['kind']} {name_of(thing)}"
+
+
+def has_role(node: KubernetesObject, role: str) -> bool:
+    return role in (node["metadata"].get("labels") or {})
 
 
 def covers(there: object, wanted: object) -> bool:

@@ -18,7 +18,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._address_range import Range
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import KubernetesObject, internal_addresses
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
+    SERVER,
+    KubernetesObject,
+    has_role,
+    internal_addresses,
+    name_of,
+)
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._metallb import Pool, annotation
 from ansible_collections.homecloud.k3s.plugins.module_utils._reading_config import SECRET_KEYS
@@ -28,7 +34,6 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import C
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._plain import plain
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_settings import RESERVED
 
-_SERVER: t.Final = "node-role.kubernetes.io/control-plane"
 _SERVICELB: t.Final = "svccontroller.k3s.cattle.io/nodeselector"
 _OF_SERVICE, _OF_NAMESPACE = "svccontroller.k3s.cattle.io/svcname", "svccontroller.k3s.cattle.io/svcnamespace"
 _PROGRAM: t.Final = "/usr/local/bin/k3s"
@@ -141,7 +146,7 @@ def adoption_plan(
     return {
         "hosts": [{"host": host.name, "changes": host.changes} for host in taken],
         "blocks": _blocks(taken),
-        "daemonsets": [_name(thing) for thing in daemonsets],
+        "daemonsets": [name_of(thing) for thing in daemonsets],
         "services": [f"{service}: {before} -> {after}" for service, before, after in moves if after],
         "faults": [asdict(fault) for fault in faults],
     }
@@ -256,7 +261,7 @@ def _node_faults(readings: Mapping[str, Mapping[str, t.Any]], nodes: Sequence[Ku
         )
     known = [node for reading in readings.values() if (node := _node_of(reading, nodes))]
     for node in (node for node in nodes if node not in known):
-        is_server = _SERVER in (node["metadata"].get("labels") or {})
+        is_server = has_role(node, SERVER)
         yield Fault(
             "node_not_in_inventory",
             "error" if is_server else "warning",
@@ -271,7 +276,7 @@ def _served(objects: Iterable[KubernetesObject], daemonsets: Iterable[Kubernetes
     """The Services that k3s's own load balancer serves."""
     labels = [thing["metadata"]["labels"] for thing in daemonsets]
     names = {f"{of.get(_OF_NAMESPACE)}/{of.get(_OF_SERVICE)}" for of in labels}
-    return [thing for thing in objects if thing["kind"] == "Service" and _name(thing) in names]
+    return [thing for thing in objects if thing["kind"] == "Service" and name_of(thing) in names]
 
 
 def _moves(
@@ -281,9 +286,9 @@ def _moves(
     for service in services:
         status = (service.get("status") or {}).get("loadBalancer") or {}
         has = [entry["ip"] for entry in status.get("ingress") or [] if "ip" in entry]
-        given = addresses.get(_name(service))
+        given = addresses.get(name_of(service))
         asked = [given] if given else asked_addresses(service)
-        yield _name(service), ", ".join(has) or "none", _given(service, pools, asked)
+        yield name_of(service), ", ".join(has) or "none", _given(service, pools, asked)
 
 
 def _given(service: KubernetesObject, pools: Sequence[Pool], asked: Sequence[str]) -> str:
@@ -334,7 +339,3 @@ def _words(value: object) -> list[str]:
 
 def _shown(key: str, value: object) -> str:
     return "not shown" if value and key in SECRET_KEYS else ", ".join(_words(value)) or "none"
-
-
-def _name(thing: KubernetesObject) -> str:
-    return f"{thing['metadata'].get('namespace')}/{thing['metadata']['name']}"

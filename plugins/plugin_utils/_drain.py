@@ -13,7 +13,7 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import KubernetesObject
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import KubernetesObject, name_of
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 from ansible_collections.homecloud.k3s.plugins.module_utils._selector import selects
 
@@ -58,11 +58,6 @@ def leaving_faults(leaving: Mapping[str, t.Any], cluster: Mapping[str, Objects],
             yield from (
                 _budget_fault(pod, budget, playbook, "warning") for budget in _blocking(pod, cluster["budgets"])
             )
-
-
-def name_of(thing: KubernetesObject) -> str:
-    metadata = thing["metadata"]
-    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
 
 
 def _budget_fault(

@@ -12,11 +12,16 @@ import typing as t
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import KubernetesObject, condition
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
+    ETCD,
+    SERVER,
+    KubernetesObject,
+    condition,
+    has_role,
+    name_of,
+)
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
 
-_SERVER: t.Final = "node-role.kubernetes.io/control-plane"
-_MEMBER: t.Final = "node-role.kubernetes.io/etcd"
 _HEALTH: t.Final = ("Ready", "EtcdIsVoter")
 
 Nodes = Sequence[KubernetesObject]
@@ -29,7 +34,7 @@ def quorum_faults(nodes: Iterable[KubernetesObject], leaving: Iterable[str], for
     afterwards.
     """
     there, names = list(nodes), list(leaving)
-    members = _with_role(there, _MEMBER)
+    members = _with_role(there, ETCD)
     if for_good:
         faults = [*_last_server_faults(there, names)] or [*_removal_faults(members, names)]
     else:
@@ -39,7 +44,7 @@ def quorum_faults(nodes: Iterable[KubernetesObject], leaving: Iterable[str], for
 
 def _last_server_faults(nodes: Nodes, leaving: Sequence[str]) -> Iterator[Fault]:
     # Of those with a datastore of its own there may be some that have no API, and the other way round.
-    for role in (_SERVER, _MEMBER):
+    for role in (SERVER, ETCD):
         servers = _with_role(nodes, role)
         if servers and not _without(servers, leaving):
             yield Fault(
@@ -109,7 +114,7 @@ def _health(members: Nodes) -> str:
 
 def _ailment(member: KubernetesObject) -> str:
     lacking = [kind for kind in _HEALTH if not condition(member, kind)]
-    return f"{_name(member)} is not {' and not '.join(lacking)}"
+    return f"{name_of(member)} is not {' and not '.join(lacking)}"
 
 
 def _is_healthy(member: KubernetesObject) -> bool:
@@ -121,17 +126,13 @@ def _has_majority(some: Nodes, members: Nodes) -> bool:
 
 
 def _with_role(nodes: Nodes, role: str) -> Nodes:
-    return [node for node in nodes if role in node["metadata"].get("labels", {})]
+    return [node for node in nodes if has_role(node, role)]
 
 
 def _without(nodes: Nodes, leaving: Iterable[str]) -> Nodes:
     names = set(leaving)
-    return [node for node in nodes if _name(node) not in names]
-
-
-def _name(node: KubernetesObject) -> str:
-    return str(node["metadata"]["name"])
+    return [node for node in nodes if name_of(node) not in names]
 
 
 def _names(nodes: Nodes) -> str:
-    return ", ".join(sorted(map(_name, nodes)))
+    return ", ".join(sorted(map(name_of, nodes)))

@@ -13,17 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
+    SERVER,
     KubernetesObject,
     condition,
+    has_role,
     internal_addresses,
+    name_of,
 )
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._drain import leaving_faults, leaving_pods, name_of
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._drain import leaving_faults, leaving_pods
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._quorum import quorum_faults
 
 Objects = Iterable[KubernetesObject]
-
-_SERVER: t.Final = "node-role.kubernetes.io/control-plane"
 
 
 def removal_plan(
@@ -49,7 +50,7 @@ def removal_plan(
             "host": owners.get(name, ""),
             "in_cluster": name in nodes,
             "is_ready": name in nodes and condition(nodes[name], "Ready"),
-            "is_server": name in nodes and _is_server(nodes[name]),
+            "is_server": name in nodes and has_role(nodes[name], SERVER),
             **_losses(nodes.get(name), cluster),
         }
         for name in leaving
@@ -107,10 +108,6 @@ def _api(staying: Objects, removals: Iterable[Mapping[str, t.Any]]) -> str:
     """Where the API is, whatever server the kubeconfig names: at one that stays. Empty if no server leaves."""
     if not any(removal["is_server"] for removal in removals):
         return ""
-    servers = [node for node in staying if _is_server(node) and condition(node, "Ready")]
+    servers = [node for node in staying if has_role(node, SERVER) and condition(node, "Ready")]
     address = next((address for server in servers for address in internal_addresses(server)), "")
     return f"https://{f'[{address}]' if ':' in address else address}:6443" if address else ""
-
-
-def _is_server(node: KubernetesObject) -> bool:
-    return _SERVER in (node["metadata"].get("labels") or {})

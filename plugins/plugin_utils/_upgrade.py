@@ -13,9 +13,16 @@ import typing as t
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import KubernetesObject, condition
+from ansible_collections.homecloud.k3s.plugins.module_utils._cluster import (
+    ETCD,
+    SERVER,
+    KubernetesObject,
+    condition,
+    has_role,
+    name_of,
+)
 from ansible_collections.homecloud.k3s.plugins.module_utils._fault import Fault
-from ansible_collections.homecloud.k3s.plugins.plugin_utils._drain import leaving_faults, leaving_pods, name_of
+from ansible_collections.homecloud.k3s.plugins.plugin_utils._drain import leaving_faults, leaving_pods
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_model import Version
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._quorum import quorum_faults
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._upgrade_step import upgrade_step
@@ -24,8 +31,6 @@ Nodes = Mapping[str, KubernetesObject]
 Hosts = Mapping[str, Mapping[str, str]]
 Objects = Iterable[KubernetesObject]
 
-_SERVER: t.Final = "node-role.kubernetes.io/control-plane"
-_MEMBER: t.Final = "node-role.kubernetes.io/etcd"
 _MARK: t.Final = "homecloud.k3s/upgrade"
 _TAKES_PODS, _CORDONED = "takes-pods", "cordoned"
 _OLDEST_AGENT: t.Final = 3  # minor versions that an agent may be behind its servers
@@ -44,7 +49,9 @@ def upgrade_plan(
     nodes = {name_of(node): node for node in cluster["nodes"]}
     there = {host: told for host, told in hosts.items() if told["node"] in nodes}
     due = [host for host, told in there.items() if _is_due(nodes[told["node"]], told["version"])]
-    due.sort(key=lambda host: (not _is_server(nodes[there[host]["node"]]), _mark(nodes[there[host]["node"]]) == ""))
+    due.sort(
+        key=lambda host: (not has_role(nodes[there[host]["node"]], SERVER), _mark(nodes[there[host]["node"]]) == "")
+    )
     steps = [_step(host, there[host], nodes, cluster["pods"], drain) for host in due]
     available = [name_of(thing) for thing in cluster["deployments"] if condition(thing, "Available")]
     faults = [
@@ -88,7 +95,7 @@ def _step(host: str, told: Mapping[str, str], nodes: Nodes, pods: Objects, drain
     return {
         "host": host,
         "node": name,
-        "kind": "server" if _is_server(node) else "agent",
+        "kind": "server" if has_role(node, SERVER) else "agent",
         "from": _version(node),
         "to": told["version"],
         "resumed": bool(_mark(node)),
@@ -114,7 +121,7 @@ def _skew_faults(hosts: Hosts, nodes: Nodes) -> Iterator[Fault]:
     told = {entry["node"]: entry["version"] for entry in hosts.values()}
     after = {name: Version.parse(told.get(name, _version(node))) for name, node in nodes.items()}
     known = {name: version for name, version in after.items() if version}
-    servers = {name: version for name, version in known.items() if _is_server(nodes[name])}
+    servers = {name: version for name, version in known.items() if has_role(nodes[name], SERVER)}
     if not servers:
         return
     oldest = min(servers, key=servers.__getitem__)
@@ -148,7 +155,7 @@ def _health_faults(nodes: Objects) -> Iterator[Fault]:
                 " ".join(said) or "it says nothing",
                 "Repair it; should it never come back, use the playbook homecloud.k3s.remove_node.",
             )
-        elif _MEMBER in _labels(node) and not condition(node, "EtcdIsVoter"):
+        elif has_role(node, ETCD) and not condition(node, "EtcdIsVoter"):
             yield Fault(
                 "no_vote",
                 "error",
@@ -198,11 +205,3 @@ def _mark(node: KubernetesObject) -> str:
 
 def _version(node: KubernetesObject) -> str:
     return str(((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", ""))
-
-
-def _labels(node: KubernetesObject) -> Mapping[str, str]:
-    return node["metadata"].get("labels") or {}
-
-
-def _is_server(node: KubernetesObject) -> bool:
-    return _SERVER in _labels(node)
