@@ -151,7 +151,7 @@ def test_a_timer_runs_the_playbook(controller: Controller, lab: Lab, tmp_path: P
     assert changed == [True, False, True]
     assert "Sun *-*-* 04:00:00" in lab.sh(host, "systemctl show --property=TimersCalendar 'homecloud-backup-*.timer'")
     lab.on(host, "systemctl", "start", f"homecloud-backup-homecloud-{lab.name}")
-    of_this_run = f"--inventory={lab.facts['paths']['inventory']}"
+    of_this_run = f'--inventory={lab.facts["paths"]["inventory"]} --extra-vars={{"backup_timer": "Sun 04:00"}}'
     called = lab.on(host, "cat", "/run/called")
     assert called == f"{COLLECTION}/ansible.cfg {COLLECTION}/playbooks/backup.yml {of_this_run}\n"
     done = controller.play(str(playbook), [], {})
