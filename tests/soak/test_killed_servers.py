@@ -23,9 +23,10 @@ def test_nothing_that_was_acknowledged_is_lost(
     turn: int, lab: Lab, kubectl: Kubectl, lot: random.Random, record_property: Callable[[str, object], None]
 ) -> None:
     lost, at_the_address, log = lot.choice(SERVERS), holder(lab), f"log-{turn}"
+    enough = lot.randrange(5, 40)
     kubectl("create", "configmap", log)
     with Writer(kubectl, log) as writer:
-        wait_until(lambda: len(writer.written) > lot.randrange(5, 40))
+        wait_until(lambda: len(writer.written) > enough)
         lab.off(lost)
         before = len(writer.written)
         wait_until(lambda: len(writer.written) > before + 10)

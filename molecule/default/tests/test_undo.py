@@ -4,7 +4,7 @@
 
 """What site.yml has made is undone.
 
-Bare nodes are left behind, with which test_undo_then_adopt begins, and then the next scenario, ha.
+Bare nodes are left behind, with which test_undo_then_adopt begins.
 """
 
 from __future__ import annotations

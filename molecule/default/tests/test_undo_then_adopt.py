@@ -4,7 +4,7 @@
 
 """A cluster that somebody has set up by hand, with k3s's own load balancer, is taken over.
 
-It is set up on the nodes that test_undo has left bare, and they are bare again in the end. The tests follow each other.
+It is set up on the nodes that test_undo has left bare. The tests follow each other.
 """
 
 from __future__ import annotations
