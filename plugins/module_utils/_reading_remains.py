@@ -29,7 +29,8 @@ _PLACES = (
     "{data_dir}",
 )
 _LINKS = re.compile(r"cni0|flannel(?:\.1|-v6\.1|-wg|-wg-v6)|kube-ipvs0")
-_PROCESS = re.compile(r"/usr/local/bin/k3s\b|/run/k3s/|{data_dir}/")
+# By the program: many others may be told of a file of k3s. Of containerd k3s gives the name alone, without its place.
+_PROCESS = r"/usr/local/bin/k3s\b|{data_dir}/|containerd\b.*[ =](?:{data_dir}|/run/k3s)/"
 _MOUNT = re.compile(r"/run/k3s/|/var/lib/kubelet/(?:pods|plugins)/|/run/netns/cni-")
 # Names of chains, and comments of rules that stand in chains of others.
 _RULE = re.compile(r"^-A .*(?:KUBE-|CNI-|flannel|FLANNEL)", re.MULTILINE)
@@ -63,10 +64,10 @@ def _places(tree: Tree, data_dir: str) -> t.Iterator[str]:
 
 
 def _processes(tree: Tree, data_dir: str) -> t.Iterator[str]:
-    of_k3s = re.compile(_PROCESS.pattern.replace("{data_dir}", re.escape(data_dir)))
+    of_k3s = re.compile(_PROCESS.format(data_dir=re.escape(data_dir)))
     for name in tree.glob("/proc/[0-9]*/cmdline"):
         command = tree.text(name).replace("\0", " ").strip()
-        if of_k3s.search(command):
+        if of_k3s.match(command):
             yield f"process {name.split('/')[2]}: {command[:80]}"
 
 

@@ -21,6 +21,7 @@ import ctypes
 import json
 import os
 import subprocess
+import time
 import typing as t
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,7 @@ REMOTE: t.Final = ("3", "4", "5")
 LOCAL_NETWORK: t.Final = {4: "10.42.0.", 6: "fd42::"}
 REMOTE_NETWORK: t.Final = {4: "10.42.1.", 6: "fd42:0:0:1::"}
 
+_PATIENCE: t.Final = 30  # seconds
 _CLONE_NEWNET: t.Final = 0x40000000
 _LIBC: t.Final = ctypes.CDLL(None, use_errno=True)
 
@@ -74,6 +76,14 @@ class Namespace:
     def ip(self, *lines: str) -> None:
         """Run commands of ip, one a line."""
         run(["ip", "-n", self.name, "-batch", "-"], stdin="\n".join(lines))
+
+    def has_its_addresses(self) -> None:
+        """Wait for the kernel: it gives IPv6 addresses in a thread of its own, and nothing can listen before."""
+        end = time.monotonic() + _PATIENCE
+        while lacking := run(["ip", "-n", self.name, "-6", "-oneline", "address", "show", "tentative"]):
+            if time.monotonic() > end:
+                raise TruthError(f"{self.name} still has no use of its addresses after {_PATIENCE} s:\n{lacking}")
+            time.sleep(0.01)
 
     def set(self, **settings: str) -> None:
         """Set kernel parameters of net; two underscores stand for a slash."""
@@ -117,7 +127,7 @@ def network() -> Iterator[Network]:
             namespace = Namespace(f"truth-{os.getpid()}-{name}")
             run(["ip", "netns", "add", namespace.name])
             stack.callback(run, ["ip", "netns", "delete", namespace.name])
-            # Without the search for double addresses they are there at once. The rest may be otherwise on this machine.
+            # Without the search for double addresses they are there soon. The rest may be otherwise on this machine.
             namespace.set(
                 ipv6__conf__all__accept_dad="0",
                 ipv6__conf__default__accept_dad="0",
@@ -138,6 +148,8 @@ def network() -> Iterator[Network]:
             pods={last: make(f"pod{last}") for last in LOCAL},
         )
         _connect(made)
+        for namespace in (made.node, made.node2, *made.pods.values()):
+            namespace.has_its_addresses()
         yield made
 
 

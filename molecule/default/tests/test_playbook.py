@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook that watches over the ways of packets on all nodes."""
+"""The playbook that watches over the ways of packets on all nodes, and what all say that find no API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from scenario import Controller, Lab, Result
+    from scenario import Controller, Kubectl, Lab, Result
 
 PLAYBOOK = "playbooks/path.yml"
 MYSITE = "default/mysite"
@@ -131,3 +131,20 @@ def test_what_makes_no_sense_is_refused_before_anything_is_read(
     assert done.code != 0
     assert words in re.sub(r"\s+", " ", done.output)
     assert "TASK [Read Services, endpoints and nodes]" not in done.output
+
+
+@pytest.mark.parametrize("name", ["adopt", "path", "remove_node", "upgrade", "verify"])
+def test_an_api_that_does_not_answer_is_named(
+    controller: Controller, kubectl: Kubectl, tmp_path: Path, name: str
+) -> None:
+    kubeconfig = json.loads(kubectl("config", "view", "--raw", "--output=json"))
+    api = kubeconfig["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(json.dumps(kubeconfig))
+    given = {"kubeconfig_path": str(nowhere), "remove_node_names": "agent2"}
+    done = controller.play(f"playbooks/{name}.yml", [], given)
+    assert done.code != 0
+    said = re.sub(r"\s+", " ", done.output)
+    assert f"The API of the cluster does not answer at {api}" in said, said
+    assert "journalctl --unit k3s" in said
+    assert not any(done.changed.values()), done.output

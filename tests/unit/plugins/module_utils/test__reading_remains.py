@@ -27,6 +27,8 @@ OF_OTHERS: t.Final[Files] = {
     "/proc/1/cmdline": "/sbin/init\0",
     "/proc/20/cmdline": "/usr/bin/containerd-shim-runc-v2\0-address\0/run/containerd/containerd.sock\0",
     "/proc/21/cmdline": "vi\0/etc/k3s-notes\0",
+    "/proc/22/cmdline": "/usr/bin/curl\0--cacert\0/var/lib/rancher/k3s/server/tls/server-ca.crt\0",
+    "/proc/23/cmdline": "/usr/bin/tail\0--follow\0/run/k3s/log\0",
     "/proc/self/mounts": "/dev/sda2 / ext4 rw 0 0\n/dev/sdb1 /var/lib/rancher ext4 rw 0 0\n",
     "/sys/class/net/eth0": "",
     "/sys/class/net/docker0": "",
@@ -56,6 +58,10 @@ def test_a_host_without_k3s(make_tree: MakeTree) -> None:
         (
             {"/proc/8/cmdline": f"{DATA_DIR}/data/current/bin/containerd-shim-runc-v2\0-id\0abc\0"},
             f"process 8: {DATA_DIR}/data/current/bin/containerd-shim-runc-v2 -id abc",
+        ),
+        (
+            {"/proc/9/cmdline": f"containerd\0-c\0{DATA_DIR}/agent/etc/containerd/config.toml\0"},
+            f"process 9: containerd -c {DATA_DIR}/agent/etc/containerd/config.toml",
         ),
         ({"/proc/self/mounts": "shm /run/k3s/containerd/x/shm tmpfs rw 0 0\n"}, "mount /run/k3s/containerd/x/shm"),
         ({"/proc/self/mounts": "tmpfs /var/lib/kubelet/pods tmpfs rw 0 0\n"}, "mount /var/lib/kubelet/pods"),
