@@ -269,16 +269,23 @@ def go_source(workshop: Workshop, module: str, version: str) -> Path:
     return Path(json.loads(answer)["Dir"])
 
 
-def go_module(workshop: Workshop, name: str, requirement: str, replacement: str = "") -> Path:
-    """A module of ours that does nothing but require another, so that its programs can be built here."""
-    lines = [f"module lab/{name}", "", "go 1.26.0", "", f"require {requirement}", "", replacement]
+def go_module(workshop: Workshop, name: str, requirement: str, *, own_source: dict[str, Path] | None = None) -> Path:
+    """A module of ours that does nothing but require another, so that its programs can be built here.
+
+    own_source: what stands in for modules that it would require. It is copied: any checkout makes the same.
+    """
+    replaced = own_source or {}
+    lines = [f"module lab/{name}", "", "go 1.26.0", "", f"require {requirement}", ""]
+    lines += [f"replace {module} => ./{source.name}" for module, source in replaced.items()]
 
     def recipe(target: Path, _log: Path) -> None:
         own(target)
         (target / "go.mod").write_text("\n".join(lines).rstrip() + "\n")
         os.chown(target / "go.mod", *owner())
+        for source in replaced.values():
+            shutil.copytree(source, target / source.name)
 
-    return workshop.make(f"modules/{name}", digest(*lines), recipe)
+    return workshop.make(f"modules/{name}", digest(*lines, *replaced.values()), recipe)
 
 
 def go_program(
@@ -492,9 +499,9 @@ def kubectl_release(workshop: Workshop, release: Release, arch: str) -> None:
 
 def metallb_release(workshop: Workshop, version: str, images: str, arch: str) -> None:
     """MetalLB's programs as an archive of images, and its manifest."""
-    frr_types = f"replace github.com/metallb/frr-k8s => {LAB_SOURCE / 'metallb' / 'frr-k8s'}"
     folder = f"metallb-{version}"
-    module = go_module(workshop, folder, f"{settings.METALLB_MODULE} {version}", frr_types)
+    types = {"github.com/metallb/frr-k8s": LAB_SOURCE / "metallb" / "frr-k8s"}
+    module = go_module(workshop, folder, f"{settings.METALLB_MODULE} {version}", own_source=types)
     programs = {
         name: required_program(workshop, f"{folder}/{name}", module, f"{settings.METALLB_MODULE}/{name}")
         for name in ("controller", "speaker")
