@@ -93,6 +93,7 @@ def manifest_variables(url: str) -> dict[str, t.Any]:
     return {"metallb_manifest_url": url, "metallb_manifest_checksum": f"sha256:{checksum}"}
 
 
+@pytest.mark.soak
 def test_a_controller_that_never_comes_is_explained(
     controller: Controller, kubectl: Kubectl, lab: Lab, mysite: str, tmp_path: Path
 ) -> None:

@@ -182,7 +182,11 @@ def test_a_release_without_its_checksum_is_refused(lab: Lab, controller: Control
 
 @pytest.mark.parametrize(
     ("task", "seconds"),
-    [("Install the k3s command", 0.7), ("Write the unit", 0), ("Wait until k3s has started", 0)],
+    [
+        ("Install the k3s command", 0.7),
+        pytest.param("Write the unit", 0, marks=pytest.mark.soak),
+        ("Wait until k3s has started", 0),
+    ],
 )
 def test_a_run_can_be_cut_off(controller: Controller, task: str, seconds: float) -> None:
     controller.site_killed_at(task, ON_PIG, after=seconds)
@@ -288,6 +292,7 @@ def test_killall_stops_the_pods_and_a_start_brings_them_back(lab: Lab, kubectl: 
     wait_until(lambda: container_of(kubectl, pod) not in ("", before))
 
 
+@pytest.mark.soak
 def test_nodes_come_back_from_a_reboot(
     lab: Lab, controller: Controller, kubectl: Kubectl, mysite: str, pod: str
 ) -> None:

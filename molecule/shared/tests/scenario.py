@@ -44,6 +44,24 @@ def refused(done: Result, code: str, *words: str) -> None:
     assert not missing, f"{missing}\n{done.output}"
 
 
+def guarded_on(node: str, name: str) -> list[dict[str, t.Any]]:
+    """A workload that can run on one node only, and must not pause."""
+    labels = {"matchLabels": {"app": name}}
+    pod = {
+        "nodeSelector": {"kubernetes.io/hostname": node},
+        "containers": [{"name": "nginx", "image": "docker.io/library/nginx:1.22"}],
+    }
+    metadata = {"name": name, "namespace": "default"}
+    template = {"metadata": {"labels": labels["matchLabels"]}, "spec": pod}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"selector": labels, "template": template}}
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "spec": {"selector": labels, "minAvailable": 1},
+    }
+    return [{**deployment, "metadata": metadata}, {**budget, "metadata": metadata}]
+
+
 def load_balanced(name: str, namespace: str = "default", **metadata: object) -> dict[str, t.Any]:
     """A Service that asks for an address of the LAN; there, mysite answers."""
     return {
