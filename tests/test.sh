@@ -37,7 +37,7 @@ checks() {
     $([ "$(id -u)" -eq 0 ] || echo sudo) env HOME="$HOME" PYTHONDONTWRITEBYTECODE=1 \
         "$PWD/.venv/bin/pytest" -q -p no:cacheprovider tests/truth || return
     pytest -q tests/browser || return
-    nox --parallel 2
+    nox --parallel 2 --stop-on-first-error
 }
 
 # All scenarios wait for it.

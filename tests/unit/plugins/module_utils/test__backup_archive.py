@@ -59,7 +59,7 @@ def test_what_was_packed_comes_back() -> None:
     }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.dictionaries(st.from_regex(r"[a-z]{1,8}(/[a-z.]{1,8}x)?", fullmatch=True), st.binary(max_size=2000), max_size=4)
 )
@@ -93,13 +93,11 @@ def test_any_cut_is_refused() -> None:
     assert refused(ARCHIVE[:-1])
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=600))
 def test_anything_after_the_end_is_refused(more: bytes) -> None:
     assert refused(ARCHIVE + more)
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(ARCHIVE)), st.integers(0, len(ARCHIVE)), st.binary(max_size=20))
 def test_any_part_replaced_is_refused(start: int, end: int, other: bytes) -> None:
     data = ARCHIVE[: min(start, end)] + other + ARCHIVE[max(start, end) :]

@@ -352,7 +352,7 @@ lines = st.sampled_from(TEXT.splitlines())
 numbers = st.integers(0, len(TEXT.splitlines()) - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(numbers, st.integers(0, 60), st.text(max_size=5) | lines), min_size=1, max_size=5))
 def test_whatever_was_done_nothing_is_raised(edits: list[tuple[int, int, str]]) -> None:
     changing = TEXT.splitlines()

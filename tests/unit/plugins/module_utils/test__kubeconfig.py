@@ -408,7 +408,6 @@ def without_ours(text: str) -> dict[str, t.Any]:
     return {**config, **others, "current-context": None}
 
 
-@settings(deadline=None)
 @given(texts())
 def test_merge_and_remove_never_touch_what_is_not_ours(before: str) -> None:
     current = parse(before).current
@@ -446,7 +445,6 @@ def test_a_kubeconfig_in_json_is_understood(document: dict[str, t.Any]) -> None:
     assert without_ours(merged(before)) == without_ours(before)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["", "kind: Config\nusers: ", "users:\n- name: a\n  user: "]), st.text(max_size=60))
 def test_any_text_is_read_or_refused(head: str, tail: str) -> None:
     try:

@@ -629,7 +629,7 @@ def places(thing: object) -> list[tuple[t.Any, t.Any]]:
     return [place for key, value in members for place in ((thing, key), *places(value))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2**32), values), min_size=1, max_size=5))
 def test_whatever_was_done_nothing_is_raised(edits: list[tuple[int, object]]) -> None:
     def edit(things: list[Thing]) -> None:

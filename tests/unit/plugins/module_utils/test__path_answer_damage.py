@@ -83,7 +83,7 @@ edits = strategies.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @over(edits)
 @example([(29, 13, "30080")])  # a probability
 @example([(29, 13, "nan")])
@@ -95,7 +95,7 @@ def test_edited_rules(changes: list[tuple[int, int, str]]) -> None:
     make_sense(answers("\n".join(" ".join(line) for line in lines)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @over(strategies.lists(strategies.integers(0, len(LINES) - 1), max_size=60))
 def test_lines_in_any_order_and_number(numbers: list[int]) -> None:
     make_sense(answers("\n".join(["*nat", *(LINES[number] for number in numbers), "COMMIT"])))
@@ -106,7 +106,7 @@ def test_rules_that_end_anywhere() -> None:
         make_sense(answers(TEXT[:end]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @over(strategies.text(max_size=200))
 def test_anything_at_all(text: str) -> None:
     make_sense(answers(text))
@@ -170,7 +170,7 @@ def part_of(tree: list[dict[str, t.Any]], way: Way) -> t.Any:  # noqa: ANN401 - 
     return part
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @over(damages)
 @example([(WAYS[0], "ip"), ((*WAYS[0], 0), None)])  # nothing of a text can be changed
 def test_damaged_rules_of_nftables(changes: list[tuple[Way, t.Any]]) -> None:

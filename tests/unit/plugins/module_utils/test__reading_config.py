@@ -173,13 +173,11 @@ def check_that_it_is_read(config: dict[str, Value], **style: t.Any) -> None:  # 
 
 
 @given(configs(SCALARS), st.sampled_from([None, False]), st.booleans())
-@settings(deadline=None)
 def test_what_pyyaml_writes_is_read(config: dict[str, Value], in_brackets: bool | None, any_letters: bool) -> None:
     check_that_it_is_read(config, default_flow_style=in_brackets, allow_unicode=any_letters)
 
 
 @given(configs(TEXTS), st.sampled_from("'\""), st.sampled_from([None, False]))
-@settings(deadline=None)
 def test_what_pyyaml_writes_in_quotes_is_read(config: dict[str, Value], quote: str, in_brackets: bool | None) -> None:
     check_that_it_is_read(config, default_style=quote, default_flow_style=in_brackets)
 
@@ -198,7 +196,7 @@ LINES = st.one_of(
 @example("a: -\n")
 @example("a: b #c\n#d")
 @example("a:\n\n- 'b' #c")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_read_is_what_pyyaml_reads(text: str) -> None:
     try:
         pairs = parse(text)

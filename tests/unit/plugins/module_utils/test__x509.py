@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.module_utils._x509 import days_left, not_after
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 # Made for these tests by openssl; the dates are those that `openssl x509 -enddate` tells.
@@ -114,7 +114,6 @@ def test_not_a_certificate(text: str) -> None:
         not_after(text)
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(ENDED)), st.integers(0, len(ENDED)), st.text("AQgwMIB=/+", max_size=8))
 def test_a_damaged_certificate_is_read_or_refused(start: int, end: int, damage: str) -> None:
     try:

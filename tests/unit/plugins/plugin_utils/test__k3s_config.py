@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 from ansible_collections.homecloud.k3s.plugins.plugin_utils._k3s_config import KINDS, Config, Kind, merge_config
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 OURS = {"disable": ["servicelb"], "node-name": "node1", "write-kubeconfig-mode": "0600"}
@@ -52,7 +52,6 @@ def test_each_kind_gets_what_it_takes() -> None:
     }
 
 
-@settings(deadline=None)
 @given(ours=PLAIN, users=PLAIN, kind=KIND)
 def test_the_users_key_wins(ours: Config, users: Config, kind: Kind) -> None:
     merged = merge_config(ours, users, kind)
@@ -61,7 +60,6 @@ def test_the_users_key_wins(ours: Config, users: Config, kind: Kind) -> None:
     assert merge_config(merged, users, kind) == merged
 
 
-@settings(deadline=None)
 @given(ours=PLAIN, users=USERS, kind=KIND)
 def test_no_key_is_left_that_appends(ours: Config, users: Config, kind: Kind) -> None:
     merged = merge_config(ours, users, kind)
@@ -69,7 +67,6 @@ def test_no_key_is_left_that_appends(ours: Config, users: Config, kind: Kind) ->
     assert merge_config(merged, {}, kind) == merged
 
 
-@settings(deadline=None)
 @given(ours=PLAIN, users=USERS)
 def test_what_is_appended_to_stays_in_front(ours: Config, users: Config) -> None:
     appended = {key[:-1] for key in users if key.endswith("+") and key[:-1] not in users} & ours.keys()

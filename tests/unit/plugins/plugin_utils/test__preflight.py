@@ -23,7 +23,7 @@ from ansible_collections.homecloud.k3s.plugins.plugin_utils._preflight_inventory
     preflight_faults,
     setting_faults,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
@@ -652,7 +652,6 @@ JUNK = st.recursive(
 OF_A_SERVICE = ("name", "image", "type", "env", "secrets", "labels", "resources", "probes", "files", "address", "pool")
 
 
-@settings(deadline=None)
 @given(
     config=JUNK | st.dictionaries(st.sampled_from([*KINDS]), JUNK),
     pools=JUNK | st.lists(st.fixed_dictionaries({"name": JUNK, "addresses": JUNK | st.lists(JUNK)}), max_size=3),
