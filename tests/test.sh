@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# All that CI runs: the quick checks first, then all else at once, until something fails.
+# All that CI runs: the quick checks first, then the scenarios and beside them the slow checks, until something fails.
 set -euo pipefail -m
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -24,13 +24,14 @@ lane() {
     step "$name is done"
 }
 
+# One after the other: two at once take all that two processors can do, and no less time.
 scenarios() {
-    for scenario in "$@"; do
-        molecule test --scenario-name "$scenario" || return
+    for file in molecule/*/molecule.yml; do
+        molecule test --scenario-name "$(basename "$(dirname "$file")")" || return
     done
 }
 
-# They take all that a processor can do, and the scenarios wait half of their time.
+# They take all that a processor can do, and the scenarios wait much of their time.
 checks() {
     renice --priority 10 "$BASHPID" > /dev/null
     # Network namespaces are root's. What it writes would be, too.
@@ -47,15 +48,9 @@ step "quick checks of the sources"
 make --no-print-directory lint
 
 step "from bare nodes to a page, and all that may become of it; the way of a packet, and all checks of the sources"
-others=()
-for file in molecule/*/molecule.yml; do
-    name=$(basename "$(dirname "$file")")
-    [ "$name" = default ] || others+=("$name")
-done
-lane default scenarios default &
-lane others scenarios "${others[@]}" &
+lane scenarios scenarios &
 lane checks checks &
-for _ in lab default others checks; do
+for _ in lab scenarios checks; do
     wait -n
 done
 

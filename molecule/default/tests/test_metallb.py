@@ -68,6 +68,7 @@ def test_the_role_does_not_start_beside_the_load_balancer_of_k3s(controller: Con
 # The controller
 
 
+@pytest.mark.soak
 def test_a_controller_that_is_down_is_waited_for(
     controller: Controller, kubectl: Kubectl, pool: Callable[..., Pool], home_pool: Pool
 ) -> None:

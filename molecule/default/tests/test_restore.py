@@ -49,18 +49,28 @@ def secrets(lab: Lab) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def play(controller: Controller, lab: Lab, phrase: Path, kept: Path, secrets: list[str]) -> Play:
+def play(
+    controller: Controller,
+    lab: Lab,
+    phrase: Path,
+    kept: Path,
+    secrets: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> t.Iterator[Play]:
     """Run a playbook with all that it could show, and see that it shows no secret and leaves nothing behind."""
+    temporary = tmp_path_factory.mktemp("temporary")
 
     def run(playbook: str, *options: str, **variables: object) -> Result:
         settings = {"backup_passphrase_file": str(phrase), "backup_dir": str(kept), **variables}
         done = controller.play(playbook, ["-vvv", "--diff", *options], settings)
         assert not [secret for secret in secrets if secret in done.output]
         assert not any(lab.sh(node, LEFT) for node in lab.nodes)
-        assert not list(Path("/tmp").glob("homecloud.k3s-*"))
+        assert not list(temporary.glob("homecloud.k3s-*"))
         return done
 
-    return run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))  # other scenarios have theirs
+        yield run
 
 
 @pytest.fixture(scope="module")

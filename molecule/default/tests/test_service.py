@@ -324,7 +324,7 @@ def test_info_says_how_services_are(controller: Controller, kubectl: Kubectl) ->
 
 def test_info_waits_for_a_rollout(controller: Controller, kubectl: Kubectl) -> None:
     rolling = deployment("rolling", replicas=2)
-    rolling["spec"]["minReadySeconds"] = 2
+    rolling["spec"]["minReadySeconds"] = 5  # long enough for the first look
     kubectl.apply(rolling)
     look = {"ansible.builtin.command": {"argv": kubectl.line("get", "deployment", "rolling", "--output=json")}}
     change = {"ansible.builtin.command": {"argv": kubectl.line("set", "env", "deployment", "rolling", "ROLLED=yes")}}

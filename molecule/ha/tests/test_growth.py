@@ -54,7 +54,7 @@ def test_each_server_was_told_how_it_comes_in(lab: Lab) -> None:
     assert modes == {"600 root"}
 
 
-@pytest.mark.parametrize("options", [[], ["--check"]])
+@pytest.mark.parametrize("options", [[], pytest.param(["--check"], marks=pytest.mark.soak)])
 def test_a_second_run_changes_nothing(controller: Controller, options: list[str]) -> None:
     done = controller.site(*options)
     assert done.code == 0, done.end

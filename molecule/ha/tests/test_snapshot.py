@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
 from servers import SERVERS, voters
 
 if t.TYPE_CHECKING:
@@ -16,6 +17,7 @@ if t.TYPE_CHECKING:
     from scenario import Controller, Kubectl, Lab
 
 
+@pytest.mark.soak
 def test_a_snapshot_of_etcd_brings_all_servers_back(
     lab: Lab, controller: Controller, kubectl: Kubectl, tmp_path: Path
 ) -> None:

@@ -334,7 +334,7 @@ class Controller:
         environment |= {"HOME": str(home)} if home else {}
         done = subprocess.run(
             line, cwd=COLLECTION, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
+            stderr=subprocess.STDOUT, text=True, timeout=1200, check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout)
 
