@@ -104,8 +104,10 @@ def test_the_demonstration_in_the_sample_inventory(render: Render) -> None:
     assert setting_faults(settings, []) == []
     (service,) = (service for service in settings["web_service_services"] if service["name"] == "nextcloud")
     objects = render([service])["__web_service_wanted"]
-    assert [thing["kind"] for thing in objects] == ["Deployment", "Service"]
+    assert [thing["kind"] for thing in objects] == ["Deployment", "PodDisruptionBudget", "Service"]
     assert of_kind(objects, "Deployment")["spec"]["replicas"] == 2
+    budget = of_kind(objects, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget["selector"]) == (1, of_kind(objects, "Deployment")["spec"]["selector"])
     spec = of_kind(objects, "Service")["spec"]
     assert (spec["type"], spec["ports"]) == ("ClusterIP", [{"name": "web", "port": 8080, "targetPort": "web"}])
 
@@ -163,15 +165,17 @@ def test_secrets_are_in_no_object_but_their_own(render: Render) -> None:
 def test_what_is_not_wanted_any_more(render: Render) -> None:
     services: list[Thing] = [
         {"name": "mysite", "image": "nginx:1.28", "files": {"/a": "b"}},
-        {"name": "old", "state": "absent"},
+        {"name": "old", "state": "absent", "replicas": 3},
     ]
     rendered = render(services)
     assert names(rendered["__web_service_wanted"]) == {"mysite", "mysite-files"}
     assert [(thing["kind"], thing["metadata"]["name"]) for thing in rendered["__web_service_unwanted"]] == [
+        ("PodDisruptionBudget", "mysite"),
         ("Secret", "mysite-secrets"),
         ("Secret", "mysite-auth"),
         ("Service", "old"),
         ("Deployment", "old"),
+        ("PodDisruptionBudget", "old"),
         ("ConfigMap", "old-files"),
         ("Secret", "old-secrets"),
         ("Secret", "old-auth"),
@@ -247,9 +251,10 @@ def test_a_service_of_a_type_that_is_asked_for_keeps_it(render: Render) -> None:
 @pytest.mark.parametrize("files", [{}, {"/etc/a": "b"}])
 def test_a_volume_outlives_the_pods(render: Render, files: Thing) -> None:
     volume = {"path": "/data", "size": "1Gi"}
-    service = {"name": "wiki", "image": "wiki:4", "volume": volume, "files": files}
+    service = {"name": "wiki", "image": "wiki:4", "replicas": 2, "volume": volume, "files": files}
     rendered = render([service])
     objects = rendered["__web_service_wanted"]
+    assert "PodDisruptionBudget" not in {thing["kind"] for thing in objects}  # would keep its node from being drained
     claim = of_kind(objects, "PersistentVolumeClaim")
     assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     deployment = of_kind(objects, "Deployment")["spec"]
