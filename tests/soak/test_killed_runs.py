@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import typing as t
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -19,7 +21,6 @@ from scenario import wait_until
 if t.TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from scenario import Controller, Kubectl, Lab
 
@@ -111,6 +112,9 @@ def test_a_restore_comes_to_its_end(
     record_property(f"restore.yml {turn}", f"killed after {moment:.0f} s: {killed}")
     becomes_whole(lab, kubectl)
     assert not kubectl.get("configmap", "later")
+    left = f"homecloud.k3s-restore-homecloud-{lab.name}-*"
+    assert not list(Path(tempfile.gettempdir()).glob(left))
+    assert not any(lab.sh(node, f"find /var/tmp -name '{left}'") for node in lab.nodes)
     lab.sh("server1", "rm -rf /var/lib/rancher/k3s/before-restore-*")
 
 

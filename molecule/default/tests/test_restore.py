@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,22 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("temporary")
+
+
+def left_by_a_killed_run(lab: Lab, temporary: Path, kind: str, owner: str) -> None:
+    name = f"homecloud.k3s-{kind}-homecloud-{lab.name}-a1b2c3d4"
+    (temporary / name).mkdir()
+    for node in lab.nodes:
+        lab.sh(node, f"cd /var/tmp; mkdir {name}; chown {owner}: {name}")
+    if kind == "backup":  # another may be running
+        os.utime(temporary / name, (0, 0))
+        for node in lab.nodes:
+            lab.sh(node, f"touch -d @0 /var/tmp/{name}")
+
+
+@pytest.fixture(scope="module")
 def secrets(lab: Lab) -> list[str]:
     """What no run may show."""
     (key,) = re.findall("client-key-data: (.+)", lab.on("server1", "cat", "/etc/rancher/k3s/k3s.yaml"))
@@ -55,10 +72,9 @@ def play(
     phrase: Path,
     kept: Path,
     secrets: list[str],
-    tmp_path_factory: pytest.TempPathFactory,
+    temporary: Path,
 ) -> t.Iterator[Play]:
     """Run a playbook with all that it could show, and see that it shows no secret and leaves nothing behind."""
-    temporary = tmp_path_factory.mktemp("temporary")
 
     def run(playbook: str, *options: str, **variables: object) -> Result:
         settings = {"backup_passphrase_file": str(phrase), "backup_dir": str(kept), **variables}
@@ -74,10 +90,11 @@ def play(
 
 
 @pytest.fixture(scope="module")
-def archive(play: Play, lab: Lab, kubectl: Kubectl, kept: Path) -> t.Iterator[Path]:
+def archive(play: Play, lab: Lab, kubectl: Kubectl, kept: Path, temporary: Path) -> t.Iterator[Path]:
     """An archive of the cluster, and a cluster that has changed since."""
     lab.sh("agent1", f"mkdir -p {VOLUME}; echo as it was >{VOLUME}/file")
     before = kept_on(lab)
+    left_by_a_killed_run(lab, temporary, "backup", "pi")
     done = play(BACKUP, backup_volumes=True)
     assert done.code == 0, done.end
     assert kept_on(lab) == before
@@ -169,7 +186,9 @@ def test_a_timer_runs_the_playbook(controller: Controller, lab: Lab, tmp_path: P
     assert not lab.sh(host, "find /etc/systemd/system -name 'homecloud-backup*'")
 
 
-def test_the_cluster_comes_back_onto_bare_nodes(play: Play, lab: Lab, kubectl: Kubectl, archive: Path) -> None:
+def test_the_cluster_comes_back_onto_bare_nodes(
+    play: Play, lab: Lab, kubectl: Kubectl, archive: Path, temporary: Path
+) -> None:
     oldest = archive.with_name(re.sub(r"\d{8}T", "20200101T", archive.name))
     of_others = archive.with_name(f"other-{archive.name}")
     for path in (oldest, of_others):
@@ -180,6 +199,7 @@ def test_the_cluster_comes_back_onto_bare_nodes(play: Play, lab: Lab, kubectl: K
     assert {archive, of_others} < there
     assert oldest not in there
     assert len(there) == 3
+    left_by_a_killed_run(lab, temporary, "restore", "root")
     done = play(RESTORE, restore_archive=str(archive), restore_confirmed=True)
     assert done.code == 0, done.end
     is_back(lab, kubectl)
