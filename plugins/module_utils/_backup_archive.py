@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import typing as t
 from pathlib import Path, PurePosixPath
 
@@ -61,15 +62,17 @@ def write(target: Sink, directory: Path, about: t.Mapping[str, t.Any]) -> Manife
     return manifest
 
 
-def read(source: Stream, directory: Path) -> Manifest:
-    """Unpack an archive into DIRECTORY, which is empty, and return its manifest.
+def read(source: Stream, directory: Path | None = None) -> Manifest:
+    """Unpack an archive into DIRECTORY, which is empty, or nowhere, and return its manifest.
 
     Raise ArchiveError if a single byte is not as it was written. What is in DIRECTORY then is not to be used.
     """
     manifest = _manifest(source)
     for name, member in sorted(manifest["members"].items()):
         _expect(source, _header(name, member["size"]), f"the header of {name}")
-        if _unpack(source, _place(directory, name), member["size"]) != member["sha256"]:
+        with _target(directory, name) as target:
+            sha256 = _copy(source, target, member["size"])
+        if sha256 != member["sha256"]:
             raise ArchiveError(f"{name} in it does not have the checksum that its manifest names")
         _expect(source, _padding(member["size"]), f"what follows {name}")
     _expect(source, _END, "its end")
@@ -101,21 +104,22 @@ def _manifest(source: Stream) -> Manifest:
     return manifest
 
 
-def _place(directory: Path, name: str) -> Path:
+def _target(directory: Path | None, name: str) -> t.IO[bytes]:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ArchiveError(f"{name} in it is no name that a member can have")
+    if directory is None:
+        return open(os.devnull, "wb")
     place = directory / path
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return place
+    return place.open("xb")
 
 
-def _unpack(source: Stream, place: Path, size: int) -> str:
+def _copy(source: Stream, target: Sink, size: int) -> str:
     digest = hashlib.sha256()
-    with place.open("xb") as file:
-        for chunk in _chunks(source, size):
-            digest.update(chunk)
-            file.write(chunk)
+    for chunk in _chunks(source, size):
+        digest.update(chunk)
+        target.write(chunk)
     return digest.hexdigest()
 
 

@@ -96,8 +96,8 @@ def make(path: Path, directory: Path, about: t.Mapping[str, t.Any], secret: Secr
     return manifest
 
 
-def open_(path: Path, directory: Path, secret: Secret) -> Manifest:
-    """Unpack the archive PATH into DIRECTORY, or raise ArchiveError."""
+def open_(path: Path, directory: Path | None, secret: Secret) -> Manifest:
+    """Unpack the archive PATH into DIRECTORY, or nowhere, or raise ArchiveError."""
     with _opened(path, secret) as stream:
         return archive.read(stream, directory)
 

@@ -99,7 +99,6 @@ size:
 """
 
 import os
-import tempfile
 import typing as t
 from pathlib import Path
 
@@ -124,10 +123,8 @@ def outcome(params: t.Mapping[str, t.Any], check_mode: bool) -> Manifest:
     if params["state"] == "packed":
         require(path, secret)
         return {} if check_mode else make(path, Path(params["directory"]), params["manifest"], secret)
-    if params["state"] == "unpacked" and not check_mode:
-        return open_(path, Path(params["directory"]), secret)
-    with tempfile.TemporaryDirectory(prefix="homecloud.k3s-") as place:
-        return open_(path, Path(place), secret)
+    unpacked = params["state"] == "unpacked" and not check_mode
+    return open_(path, Path(params["directory"]) if unpacked else None, secret)
 
 
 def main() -> None:
