@@ -139,6 +139,7 @@ def test_all_that_a_web_service_can_have(render: Render) -> None:
     assert container["resources"] == service["resources"]
     assert container["readinessProbe"] == container["startupProbe"] == probe
     assert "livenessProbe" not in container
+    assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
     assert container["volumeMounts"][0]["mountPath"] == "/srv/index.html"
     assert of_kind(objects, "ConfigMap")["data"] == {"file-1": "one\ntwo\n"}
     made = of_kind(objects, "Service")
@@ -261,6 +262,7 @@ def test_a_volume_outlives_the_pods(render: Render, files: Thing) -> None:
     assert deployment["strategy"] == {"type": "Recreate"}
     pod = deployment["template"]["spec"]
     (container,) = pod["containers"]
+    assert "lifecycle" not in container
     (mount,) = (mount for mount in container["volumeMounts"] if mount["mountPath"] == "/data")
     (disk,) = (disk for disk in pod["volumes"] if disk["name"] == mount["name"])
     assert disk["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
