@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from board import becomes_whole
+from board import becomes_whole, switched_off_by_itself
 from servers import SERVERS, voters
 
 if t.TYPE_CHECKING:
@@ -47,9 +46,7 @@ def test_a_server_that_was_installed_anew_joins_the_others(lab: Lab, controller:
 
 
 def test_the_board_goes_off_and_comes_back_without_hands(lab: Lab, controller: Controller, kubectl: Kubectl) -> None:
-    with ThreadPoolExecutor() as pool:
-        off = {node: pool.submit(lab.off_for_good, node, lab.boot_id(node)) for node in lab.nodes}
+    with switched_off_by_itself(lab) as off:
         done = controller.play("playbooks/shutdown.yml", [], {"shutdown_confirmed": True})
     assert done.code == 0, done.end
     assert sorted(lab.nodes, key=lambda node: off[node].result()) == ["agent1", *reversed(SERVERS)]
-    lab.switch_on()

@@ -10,13 +10,10 @@ import tempfile
 import time
 import typing as t
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from board import KEPT, becomes_whole
-from homelab.settings import K3S_OLDER as OLDER
+from board import KEPT, becomes_whole, put_back_older, versions
 from homelab.watch import watch
-from scenario import wait_until
 
 if t.TYPE_CHECKING:
     import random
@@ -118,24 +115,10 @@ def test_a_restore_comes_to_its_end(
     lab.sh("server1", "rm -rf /var/lib/rancher/k3s/before-restore-*")
 
 
-def versions(kubectl: Kubectl) -> set[str]:
-    return {node["status"]["nodeInfo"]["kubeletVersion"] for node in kubectl.objects("nodes")}
-
-
 @pytest.fixture
 def back_afterwards(lab: Lab, kubectl: Kubectl) -> Iterator[None]:
-    """Have the nodes run the older k3s again, as no real one could: here both are of the same code."""
     yield
-    url = f"{lab.facts['mirror_url']}/k3s/{quote(OLDER)}/k3s"
-    program = "/usr/local/bin/k3s"
-    for node in lab.nodes:
-        lab.sh(
-            node,
-            f"curl --fail --silent --output {program}.new {url}; chmod +x {program}.new; mv {program}.new {program}",
-        )
-        lab.sh(node, "systemctl restart 'k3s*.service'")
-        becomes_whole(lab, kubectl)
-    wait_until(lambda: versions(kubectl) == {OLDER})
+    put_back_older(lab, kubectl)
 
 
 def test_an_upgrade_comes_to_its_end(
