@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 import typing as t
 
+import pytest
 from board import KEPT, becomes_whole, new_board
 from leftovers import BY_THE_ROLE_NODE, of_k3s, state
+from servers import SERVERS
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,21 @@ def test_the_cluster_comes_back_onto_new_nodes(
     assert done.code == 0, done.end
     record_property("seconds from bare nodes to the cluster as it was", round(time.monotonic() - begun))
     assert kubectl.get("configmap", "from-before")
+    becomes_whole(lab, kubectl)
+
+
+@pytest.mark.parametrize("bare", [["server1"], SERVERS], ids=",".join)
+def test_servers_are_bare_that_lead_the_others(
+    bare: list[str], lab: Lab, controller: Controller, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    """Their disks are new, the other servers are stopped, and the agent is as it was."""
+    done = controller.play(BACKUP, [], {**KEPT, "backup_dir": str(tmp_path / "archives")})
+    assert done.code == 0, done.end
+    (archive,) = (tmp_path / "archives").iterdir()
+    for server in SERVERS:
+        lab.sh(server, "k3s-uninstall.sh; rm -rf /etc/rancher" if server in bare else "systemctl stop k3s")
+    done = controller.play(RESTORE, [], {**KEPT, "restore_archive": str(archive), "restore_confirmed": True})
+    assert done.code == 0, done.end
     becomes_whole(lab, kubectl)
 
 
