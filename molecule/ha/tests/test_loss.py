@@ -70,6 +70,13 @@ def test_no_server_is_restarted_that_etcd_needs(lab: Lab, controller: Controller
     done = controller.site("--limit=server2", k3s_config=labelled)
     refused(done, "quorum_lost", "server3")
     assert started(lab, "server2") == before
+    done = controller.play("playbooks/shutdown.yml", ["--limit=server2"], {"shutdown_confirmed": True})
+    refused(done, "quorum_lost", "Nothing was switched off", "server3")
+    lab.off("server1")
+    done = controller.play("playbooks/shutdown.yml", ["--limit=server2"], {"shutdown_confirmed": True})
+    assert done.code != 0
+    assert "does not answer" in done.output
+    assert started(lab, "server2") == before
     # A run when all is well again puts right what is left of that one.
     lab.switch_on()
     wait_until(lambda: voters(kubectl) == set(SERVERS), within=120)
