@@ -93,6 +93,15 @@ def test_a_check_shows_what_a_run_would_change(
     assert kubectl.specs("deployments") == before
 
 
+def test_what_a_killed_run_did_not_come_to_remove_goes(
+    controller: Controller, kubectl: Kubectl, home: dict[str, t.Any]
+) -> None:
+    kubectl("create", "secret", "generic", "everywhere-secrets")
+    done = controller.role("web_service", **home)
+    assert (done.code, done.changed) == (0, {"localhost": 1}), done.output
+    assert not kubectl.get("secret", "everywhere-secrets")
+
+
 WRONG: dict[str, dict[str, t.Any]] = {
     "invalid_service_name": {"name": "My Site"},
     "invalid_port": {"name": "low", "type": "NodePort", "node_port": 80},
