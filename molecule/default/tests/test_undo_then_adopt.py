@@ -172,8 +172,9 @@ def test_flags_that_would_be_lost_are_refused(controller: Controller, lab: Lab, 
 
 def test_what_will_change_is_shown(controller: Controller, lab: Lab, cluster: Kubectl, said: None) -> None:
     before = told(lab)
-    done = controller.play(ADOPT, ["--check"], ONLY_THIS)
+    done = controller.play(ADOPT, ["--check", "--diff"], ONLY_THIS)
     assert done.code == 0, done.end
+    assert "Lightweight Kubernetes" not in done.output  # of the unit, where a token may be
     output = " ".join(done.output.split())
     for words in (
         "disable: traefik, local-storage -> servicelb, traefik, local-storage",
