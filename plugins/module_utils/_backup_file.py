@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _ENCRYPT = (
     *("--symmetric", "--cipher-algo", "AES256", "--compress-algo", "none"),
     *("--s2k-mode", "3", "--s2k-digest-algo", "SHA512", "--s2k-count", "65011712"),
 )
+_DRAFT = ".homecloud.k3s-new-"
+_DAY = 24 * 3600
 _PLAIN_START = archive.MANIFEST.encode() + b"\0"  # as a tar file begins
 
 
@@ -73,9 +76,8 @@ def require(path: Path, secret: Secret) -> None:
 def make(path: Path, directory: Path, about: t.Mapping[str, t.Any], secret: Secret) -> Manifest:
     """Make the archive PATH of the files below DIRECTORY, in one step, and read it back."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()  # a killed process may have left one
+    _remove_old_drafts(path.parent)
+    draft = path.with_name(f"{_DRAFT}{path.name}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             if secret.encrypted:
@@ -96,10 +98,30 @@ def make(path: Path, directory: Path, about: t.Mapping[str, t.Any], secret: Secr
     return manifest
 
 
+def _remove_old_drafts(directory: Path) -> None:
+    """Remove what killed processes have left. Of another process that runs none is that old."""
+    for draft in directory.glob(f"{_DRAFT}*"):
+        if draft.stat().st_mtime < time.time() - _DAY:
+            draft.unlink()
+
+
 def open_(path: Path, directory: Path | None, secret: Secret) -> Manifest:
-    """Unpack the archive PATH into DIRECTORY, or nowhere, or raise ArchiveError."""
-    with _opened(path, secret) as stream:
-        return archive.read(stream, directory)
+    """Unpack the archive PATH into DIRECTORY, which is empty, or nowhere, or raise ArchiveError and leave nothing."""
+    with contextlib.ExitStack() as undo:
+        if directory is not None:
+            undo.callback(_empty, directory)
+        with _opened(path, secret) as stream:
+            manifest = archive.read(stream, directory)
+        undo.pop_all()
+    return manifest
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 class _Hashing:

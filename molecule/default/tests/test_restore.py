@@ -163,6 +163,13 @@ def test_what_cannot_come_back_is_refused_and_nothing_is_changed(
     assert (started(lab), kept_on(lab)) == before
 
 
+def test_a_node_can_be_left_out(play: Play, tmp_path: Path) -> None:
+    done = play(BACKUP, "--limit=!agent2", backup_dir=str(tmp_path / "archives"))
+    assert done.code == 0, done.end
+    assert "agent2" in done.output
+    assert len(list((tmp_path / "archives").iterdir())) == 1
+
+
 def test_a_timer_runs_the_playbook(controller: Controller, lab: Lab, tmp_path: Path) -> None:
     # A node stands for a controller that has systemd, and its program says how it was called.
     host, program = "agent2", Path(sys.executable).with_name("ansible-playbook")
@@ -190,15 +197,15 @@ def test_the_cluster_comes_back_onto_bare_nodes(
     play: Play, lab: Lab, kubectl: Kubectl, archive: Path, temporary: Path
 ) -> None:
     oldest = archive.with_name(re.sub(r"\d{8}T", "20200101T", archive.name))
-    of_others = archive.with_name(f"other-{archive.name}")
-    for path in (oldest, of_others):
+    of_others = {archive.with_name(name) for name in (f"other-{archive.name}", f"{archive.name}.sha256")}
+    for path in (oldest, *of_others):
         path.touch()
     done = play(RESET, reset_confirmed=True, reset_backup=True, backup_keep=2)
     assert done.code == 0, done.end
     there = set(archive.parent.iterdir())
-    assert {archive, of_others} < there
+    assert {archive, *of_others} < there
     assert oldest not in there
-    assert len(there) == 3
+    assert len(there) == 4
     left_by_a_killed_run(lab, temporary, "restore", "root")
     done = play(RESTORE, restore_archive=str(archive), restore_confirmed=True)
     assert done.code == 0, done.end

@@ -63,7 +63,11 @@ def mode(path: Path) -> int:
 
 def unpacked(path: Path, place: Path, secret: Secret) -> bytes:
     place.mkdir()
-    open_(path, place, secret)
+    try:
+        open_(path, place, secret)
+    except ArchiveError:
+        assert list(place.iterdir()) == []
+        raise
     return (place / "nodes/server1.tar.gz").read_bytes()
 
 
@@ -73,6 +77,18 @@ def test_an_encrypted_archive_comes_back(made: Path, tmp_path: Path) -> None:
     assert b"secret" not in made.read_bytes()
     assert (mode(made), mode(made.parent)) == (0o600, 0o700)
     assert list(made.parent.iterdir()) == [made]
+
+
+def test_what_was_never_finished_is_removed_a_day_later(files: Path, tmp_path: Path) -> None:
+    secret = Secret(None, None, encrypted=False)
+    draft = tmp_path / "kept/.homecloud.k3s-new-home-1.tar"
+    make(tmp_path / "kept/home-2.tar", files, {}, secret)
+    draft.touch()
+    make(tmp_path / "kept/home-3.tar", files, {}, secret)
+    assert draft.exists()  # of another run
+    os.utime(draft, (0, 0))
+    make(tmp_path / "kept/home-4.tar", files, {}, secret)
+    assert not draft.exists()
 
 
 @needs_gpg
