@@ -40,16 +40,16 @@ def test_the_cluster_comes_back_onto_new_nodes(
     becomes_whole(lab, kubectl)
 
 
-@pytest.mark.parametrize("bare", [["server1"], SERVERS], ids=",".join)
+@pytest.mark.parametrize("new", [["server1"], SERVERS], ids=",".join)
 def test_servers_are_bare_that_lead_the_others(
-    bare: list[str], lab: Lab, controller: Controller, kubectl: Kubectl, tmp_path: Path
+    new: list[str], lab: Lab, controller: Controller, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     """Their disks are new, the other servers are stopped, and the agent is as it was."""
     done = controller.play(BACKUP, [], {**KEPT, "backup_dir": str(tmp_path / "archives")})
     assert done.code == 0, done.end
     (archive,) = (tmp_path / "archives").iterdir()
     for server in SERVERS:
-        lab.sh(server, "k3s-uninstall.sh; rm -rf /etc/rancher" if server in bare else "systemctl stop k3s")
+        lab.sh(server, "k3s-uninstall.sh; rm -rf /etc/rancher" if server in new else "systemctl stop k3s")
     done = controller.play(RESTORE, [], {**KEPT, "restore_archive": str(archive), "restore_confirmed": True})
     assert done.code == 0, done.end
     becomes_whole(lab, kubectl)
